@@ -1,0 +1,168 @@
+"""What every layer shares: scans, label values, array aliases and result tuples.
+
+This module imports nothing of the package, so that every other module may import it.
+"""
+
+import dataclasses
+import enum
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Bool, Float, Float32, Float64, Int, UInt8
+
+Modality = Literal["lge", "cine"]
+Spacing = tuple[float, float]
+"""(row, column) distance of pixel centres in mm."""
+
+Mask = Bool[Array, "*batch height width"]
+
+
+class InputError(ValueError):
+    """Bad input from outside. The message is one line: the file, the slice, and the fix.
+
+    Entry points print it without a traceback and exit with status 1.
+    """
+
+
+class Label(enum.IntEnum):
+    """Pixel values of expert labels. LV = all above 0, enhancement = ENHANCEMENT and NO_REFLOW."""
+
+    BACKGROUND = 0
+    BLOOD_POOL = 1
+    MYOCARDIUM = 2
+    ENHANCEMENT = 3
+    NO_REFLOW = 4
+
+
+class Tissue(enum.IntEnum):
+    """Pixel values of a predicted ``segmentation.nii.gz``."""
+
+    BACKGROUND = 0
+    BLOOD_POOL = 1
+    VIABLE = 2
+    GRAY_ZONE = 3
+    CORE_SCAR = 4
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scan:
+    """One short-axis stack, ordered apex to base, with what an expert drew on it.
+
+    Attributes:
+        id: pseudonymous id, safe as a folder name; never a patient's name or number.
+        image: intensities, ``[slices, height, width]``, after the file's rescaling and windowing.
+        spacing_mm: (row, column) distance of pixel centres.
+        positions_mm: ``[slices]``, strictly increasing position of each slice along the stack's
+            normal, apex first. Differences are slice distances (not SliceThickness).
+        affine: 4x4, voxel ``(column, row, slice)`` of this array to patient space (RAS+, mm): the
+            affine of a NIfTI file that holds ``image.transpose(2, 1, 0)``.
+        oriented: whether ``affine`` tells the patient's orientation. False where the owner's header
+            is a placeholder (EMIDEC, ACDC); then only the picture shows how the patient lies.
+        modality: "lge" or "cine".
+        labels: ``[slices, height, width]`` of `Label` values, or None.
+        labelled: ``[slices]``, which slices an expert outlined; all False without labels. Other
+            slices are predicted, but neither trained nor evaluated on.
+        has_enhancement: whether the labels tell enhancement from viable myocardium.
+        file_order: ``[slices]``, index of each slice in the source's own order, to write results
+            on the grid that the user brought.
+        file_affine: 4x4 affine of the source's own order; equals ``affine`` if that is apex first.
+        source: where the scan comes from and how its intensities were transformed (JSON values,
+            no patient's identity).
+    """
+
+    id: str
+    image: Float32[np.ndarray, "slices height width"]
+    spacing_mm: Spacing
+    positions_mm: Float64[np.ndarray, "slices"]
+    affine: Float64[np.ndarray, "4 4"]
+    oriented: bool
+    modality: Modality
+    labels: UInt8[np.ndarray, "slices height width"] | None
+    labelled: Bool[np.ndarray, "slices"]
+    has_enhancement: bool
+    file_order: Int[np.ndarray, "slices"]
+    file_affine: Float64[np.ndarray, "4 4"]
+    source: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def replace(self, **changes) -> "Scan":
+        """A copy with some attributes changed."""
+        return dataclasses.replace(self, **changes)
+
+
+class Population(NamedTuple):
+    """Latent codes that all decode to valid masks (paper, Stage 3; rejection sampling).
+
+    Attributes:
+        codes: ``[size, latent]``.
+        masks: ``[size, height, width // 8]``, the decoded masks, eight pixels a byte along the
+            width, most significant bit first (`numpy.packbits`).
+    """
+
+    codes: Float[Array, "size latent"]
+    masks: UInt8[Array, "size height packed"]
+
+
+class Correction(NamedTuple):
+    """Result of the latent correction, one entry a mask.
+
+    Attributes:
+        mask: the corrected masks; each satisfies delta or is empty.
+        alpha: the step towards the neighbour, in [0, 1]; 0 where nothing moved.
+        neighbour: index of the neighbour in the population; -1 where none was used.
+        distance: Euclidean distance to the neighbour in latent space; NaN where none was used.
+        valid_before: whether the given mask satisfied delta.
+        failed_before: ``[*batch, criteria]``, which criteria the given mask failed, in the order of
+            `acsnet_jax.anatomy.CRITERIA`; all False if the caller gave no `failures` function.
+        pixels_changed: number of pixels that differ from the given mask.
+        empty: whether the given mask was empty; it then stays empty.
+    """
+
+    mask: Bool[Array, "*batch height width"]
+    alpha: Float[Array, "*batch"]
+    neighbour: Int[Array, "*batch"]
+    distance: Float[Array, "*batch"]
+    valid_before: Bool[Array, "*batch"]
+    failed_before: Bool[Array, "*batch criteria"]
+    pixels_changed: Int[Array, "*batch"]
+    empty: Bool[Array, "*batch"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Segmentation:
+    """What the cascade says of one scan, on the scan's own grid, apex first.
+
+    Attributes:
+        scan: the scan that was segmented.
+        myocardium: ``[slices, height, width]``, viable and enhanced.
+        blood_pool: ``[slices, height, width]``.
+        enhancement: ``[slices, height, width]``, inside ``myocardium``.
+        core: ``[slices, height, width]``, core scar, inside ``enhancement``; gray zone is the rest.
+        kept: ``[slices]``, False for slices beyond apex or base; their masks are empty.
+        correction: what the latent correction did, one entry a slice, on the correction's grid;
+            None if the cascade ran without it.
+        correction_spacing_mm: spacing of that grid.
+    """
+
+    scan: Scan
+    myocardium: Bool[np.ndarray, "slices height width"]
+    blood_pool: Bool[np.ndarray, "slices height width"]
+    enhancement: Bool[np.ndarray, "slices height width"]
+    core: Bool[np.ndarray, "slices height width"]
+    kept: Bool[np.ndarray, "slices"]
+    correction: Correction | None
+    correction_spacing_mm: Spacing
+
+    @property
+    def lv(self) -> Bool[np.ndarray, "slices height width"]:
+        """Myocardium and blood pool."""
+        return self.myocardium | self.blood_pool
+
+    @property
+    def tissue(self) -> UInt8[np.ndarray, "slices height width"]:
+        """`Tissue` values."""
+        tissue = np.zeros(self.myocardium.shape, np.uint8)
+        tissue[self.blood_pool] = Tissue.BLOOD_POOL
+        tissue[self.myocardium] = Tissue.VIABLE
+        tissue[self.enhancement] = Tissue.GRAY_ZONE
+        tissue[self.core] = Tissue.CORE_SCAR
+        return tissue
