@@ -1,0 +1,400 @@
+"""NIfTI: an image, and a label if there is one -> `Scan`; masks -> NIfTI on the user's own grid.
+
+NIfTI arrays are (column, row, slice); a `Scan` holds ``[slices, height, width]``, so an array is
+transposed by (2, 1, 0) on its way in and out. Intensities are those of the file, any range.
+
+A cohort of NIfTI files is one of::
+
+    ROOT/images/ID.nii.gz         ROOT/labels/ID.nii.gz
+    ROOT/ID_image.nii.gz          ROOT/ID_label.nii.gz
+    ROOT/ID.nii.gz                (no labels)
+"""
+
+import logging
+import os
+import pathlib
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import nibabel
+import numpy as np
+from jaxtyping import Float32, Float64, Shaped, UInt8
+from nibabel.filebasedimages import ImageFileError
+from nibabel.openers import Opener
+from nibabel.spatialimages import HeaderDataError
+
+from acsnet_jax.io.stack import (
+    SliceOrder,
+    build_scan,
+    check_finite,
+    check_spacing,
+    safe_id,
+)
+from acsnet_jax.types import InputError, Label, Modality, Scan, Tissue
+
+_NIBABEL_ERRORS = (EOFError, HeaderDataError, ImageFileError, OSError, ValueError, zlib.error)
+_HEADER_FIELDS = ("pixdim", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y")
+_HEADER_FIELDS += ("qoffset_z", "qform_code", "sform_code", "xyzt_units")
+_LABEL_SUFFIXES = ("_label", "_labels", "_gt", "_mask", "_seg", "_segmentation")
+
+
+def nifti_stem(path: pathlib.Path) -> str:
+    """File name without .nii or .nii.gz."""
+    return path.name.removesuffix(".gz").removesuffix(".nii")
+
+
+def is_nifti(path: pathlib.Path) -> bool:
+    """Whether the name ends in .nii or .nii.gz, and is no hidden file."""
+    return path.name.endswith((".nii", ".nii.gz")) and not path.name.startswith(".")
+
+
+def nifti_pairs(
+    root: pathlib.Path, *, with_labels: bool = True
+) -> list[tuple[str, pathlib.Path, pathlib.Path | None]]:
+    """(id, image, label or None) of each scan of a folder; layouts as in the module's docstring.
+
+    Raises:
+        InputError: the folder holds no image or, if ``with_labels``, a label without an image.
+    """
+    if (root / "images").is_dir():
+        labels = {nifti_stem(p): p for p in _nifti_files(root / "labels")}
+        images = {nifti_stem(p): p for p in _nifti_files(root / "images")}
+    else:
+        files = {nifti_stem(p): p for p in _nifti_files(root)}
+        images = {
+            stem.removesuffix("_image"): path
+            for stem, path in files.items()
+            if not stem.endswith(_LABEL_SUFFIXES)
+        }
+        labels = {
+            stem.removesuffix(suffix): path
+            for stem, path in files.items()
+            for suffix in _LABEL_SUFFIXES
+            if stem.endswith(suffix)
+        }
+    if not images:
+        raise InputError(f"{root}: no NIfTI image: expected images/*.nii.gz or *_image.nii.gz")
+    if not with_labels:
+        return [(name, path, None) for name, path in images.items()]
+    orphans = sorted(labels.keys() - images.keys())
+    if orphans:
+        raise InputError(f"{labels[orphans[0]]}: a label without an image {orphans[0]}: rename it")
+    return [(name, path, labels.get(name)) for name, path in images.items()]
+
+
+def _nifti_files(folder: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(p for p in folder.glob("*") if p.is_file() and is_nifti(p))
+
+
+def read_nifti(
+    image_path: str | pathlib.Path,
+    label_path: str | pathlib.Path | None = None,
+    *,
+    id: str | None = None,
+    label_map: Mapping[int, int] | None = None,
+    has_enhancement: bool | None = None,
+    modality: Modality = "lge",
+    slice_order: SliceOrder = "auto",
+    usual_order: SliceOrder = "auto",
+    placeholder: bool = False,
+    source: Mapping[str, Any] | None = None,
+) -> Scan:
+    """Reads a stack, and its label if given.
+
+    Args:
+        image_path: 3-D, or 4-D, of which the first frame is taken.
+        label_path: same shape as the image.
+        id: the scan's id; None for the file's name.
+        label_map: file's value -> `Label` value; None if the file holds `Label` values.
+        has_enhancement: whether the labels tell enhancement from viable myocardium. None: whether
+            ``label_map`` leads to enhancement or, without a map, the label holds any.
+        modality: "lge" or "cine".
+        slice_order: the file's order, "auto" to find out from orientation or labelled areas.
+        usual_order: the order the data set's owner keeps, used where "auto" cannot tell.
+        placeholder: whether affines of image and label are known to tell nothing of the patient.
+        source: more entries of the scan's source.
+
+    Raises:
+        InputError: a truncated file, shapes or grids of image and label that differ, an unknown
+            label value, a spacing that is not positive, intensities that are not finite, or slices
+            that do not lie along the third axis.
+    """
+    path = pathlib.Path(image_path)
+    image, header = _read_image(path)
+    check_finite(image, str(path))
+    affine = np.asarray(header.get_best_affine(), np.float64)
+    spacing, scaled_affine, problems = _geometry(path, header, affine, image.shape)
+    if placeholder:
+        problems = []
+    oriented = not placeholder and _is_oriented(header, affine)
+    labels = None
+    if label_path is not None:
+        label_path = pathlib.Path(label_path)
+        labels, label_header = _read_labels(label_path, label_map)
+        if labels.shape != image.shape:
+            raise InputError(
+                f"{label_path}: label is {_xyz(labels)}, its image {path.name} is {_xyz(image)} "
+                "(columns x rows x slices): give the label of this image"
+            )
+        if not _grids_agree(oriented, affine, label_header, spacing):
+            raise InputError(
+                f"{label_path}: the label's affine contradicts that of its image {path.name}: "
+                "resample the label onto the image"
+            )
+    if has_enhancement is None:
+        known = label_map.values() if label_map is not None else _present(labels)
+        has_enhancement = labels is not None and any(v >= Label.ENHANCEMENT for v in known)
+    normal = np.cross(scaled_affine[:3, 0], scaled_affine[:3, 1])
+    distance = abs(float(scaled_affine[:3, 2] @ normal / np.linalg.norm(normal)))
+    return build_scan(
+        id=safe_id(id or nifti_stem(path)),
+        image=image,
+        spacing_mm=(spacing[1], spacing[0]),
+        positions_mm=np.arange(len(image)) * distance,
+        affine=scaled_affine,
+        file_affine=affine,
+        oriented=oriented,
+        modality=modality,
+        labels=labels,
+        has_enhancement=has_enhancement,
+        source={
+            "format": "nifti",
+            "intensity": {"rescale": None, "window": None},
+            "header": {name: np.asarray(header[name]).tolist() for name in _HEADER_FIELDS},
+            "problems": problems,
+            **(source or {}),
+        },
+        slice_order=slice_order,
+        usual_order=usual_order,
+    )
+
+
+def _present(labels: UInt8[np.ndarray, "slices height width"] | None) -> list[int]:
+    return [] if labels is None else np.unique(labels).tolist()
+
+
+def _xyz(array: Shaped[np.ndarray, "slices height width"]) -> str:
+    return " x ".join(str(n) for n in array.shape[::-1])
+
+
+def open_nifti(path: pathlib.Path) -> tuple[np.ndarray, nibabel.Nifti1Header]:
+    """Scaled array, (column, row, ...), and the header as it stands in the file, unrepaired.
+
+    Raises:
+        InputError: the file is missing, truncated or not NIfTI.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    logger = logging.getLogger("nibabel.global")
+    silent, logger.disabled = logger.disabled, True
+    try:
+        image = nibabel.load(path)
+        if not isinstance(image, nibabel.Nifti1Image):
+            raise InputError(f"{path}: not a NIfTI file: convert it to .nii.gz")
+        array = np.asanyarray(image.dataobj)
+        with Opener(str(path)) as file:
+            # nibabel repairs a spacing of 0 silently; the raw header still tells it.
+            header = type(image.header).from_fileobj(file, check=False)
+    except _NIBABEL_ERRORS as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: cannot read, truncated or not NIfTI: copy it again") from error
+    finally:
+        logger.disabled = silent
+    return array, header
+
+
+def stack_array(array: np.ndarray, path: pathlib.Path) -> Shaped[np.ndarray, "slices height width"]:
+    """``[slices, height, width]`` from (column, row[, slice[, frame]]).
+
+    Raises:
+        InputError: colour or complex values, or no such axes.
+    """
+    if array.dtype.names or array.dtype.kind == "c":
+        raise InputError(f"{path}: colour or complex values: convert it to one grey value a voxel")
+    while array.ndim > 3:
+        array = array[..., 0]
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or 0 in array.shape:
+        raise InputError(f"{path}: needs three axes, has shape {array.shape}")
+    return array.transpose(2, 1, 0)
+
+
+def _read_image(
+    path: pathlib.Path,
+) -> tuple[Float32[np.ndarray, "slices height width"], nibabel.Nifti1Header]:
+    array, header = open_nifti(path)
+    with np.errstate(over="ignore"):  # What overflows is refused as infinite.
+        return np.ascontiguousarray(stack_array(array, path), dtype=np.float32), header
+
+
+def _read_labels(
+    path: pathlib.Path, label_map: Mapping[int, int] | None
+) -> tuple[UInt8[np.ndarray, "slices height width"], nibabel.Nifti1Header]:
+    array, header = open_nifti(path)
+    return map_labels(stack_array(array, path), path, label_map), header
+
+
+def map_labels(
+    values: Shaped[np.ndarray, "slices height width"],
+    path: str | pathlib.Path,
+    label_map: Mapping[int, int] | None = None,
+) -> UInt8[np.ndarray, "slices height width"]:
+    """`Label` values from a file's own values.
+
+    Raises:
+        InputError: a value that neither ``label_map`` nor, without one, `Label` knows.
+    """
+    mapping = {int(v): int(v) for v in Label} if label_map is None else dict(label_map)
+    mapping.setdefault(0, int(Label.BACKGROUND))
+    labels = np.zeros(values.shape, np.uint8)
+    for value in np.unique(values):
+        here = np.isnan(values) if np.isnan(value) else values == value
+        # A plain dict lookup: 2.0 finds 2, 2.5 finds nothing.
+        target = mapping.get(value.item())
+        if target is None:
+            k = int(np.flatnonzero(here.any(axis=(1, 2)))[0])
+            raise InputError(
+                f"{path}: unknown label value {value:g} in slice {k + 1} of {len(values)} "
+                f"(file order), known are {sorted(mapping)}: map it with label_map"
+            )
+        labels[here] = target
+    return labels
+
+
+def _geometry(
+    path: pathlib.Path,
+    header: nibabel.Nifti1Header,
+    affine: Float64[np.ndarray, "4 4"],
+    shape: tuple[int, ...],
+) -> tuple[tuple[float, float, float], Float64[np.ndarray, "4 4"], list[str]]:
+    """(x, y, z) spacing in mm, the affine with that spacing, and problems."""
+    pixdim = np.abs(np.asarray(header["pixdim"][1:4], np.float64))
+    dims = int(header["dim"][0])
+    if dims == 2:
+        pixdim[2] = pixdim[2] if pixdim[2] > 0 else 1.0
+    norms = np.linalg.norm(affine[:3, :3], axis=0)
+    check_spacing(pixdim.tolist(), str(path))
+    check_spacing(norms.tolist(), str(path))
+    unit = {1: 1000.0, 3: 0.001}.get(int(header["xyzt_units"]) & 7, 1.0)
+    problems = []
+    spacing = norms
+    if np.allclose(pixdim, norms, rtol=1e-3):
+        # Digits that float32 would blur: 1.40625, not 1.4062500001.
+        spacing = pixdim
+    elif np.allclose(norms, 1.0, atol=1e-6):
+        spacing = pixdim
+        problems.append("the header's affine has no spacing, pixdim is used")
+    elif not np.allclose(pixdim, 1.0):
+        problems.append("affine and pixdim contradict each other, the affine is used")
+    spacing = spacing * unit
+    if unit != 1.0:
+        problems.append("distances are not in mm in the header, converted")
+    scaled = affine.copy()
+    scaled[:3, :3] = affine[:3, :3] / norms * spacing
+    scaled[:3, 3] *= unit
+    z, y, x = shape
+    for axis, (size, distance) in enumerate(((x, spacing[0]), (y, spacing[1]))):
+        if distance > 1.5 * spacing[2] and size < z:
+            raise InputError(
+                f"{path}: slices seem to lie along axis {axis + 1} ({size} of {distance:g} mm), "
+                "not along the third: reorder the axes so that slices come last"
+            )
+    return (float(spacing[0]), float(spacing[1]), float(spacing[2])), scaled, problems
+
+
+def _is_oriented(header: nibabel.Nifti1Header, affine: Float64[np.ndarray, "4 4"]) -> bool:
+    """Whether a code is set and the axes are more than a signed diagonal, a placeholder."""
+    coded = int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    return coded and bool(np.abs(axes - np.diag(np.diag(axes))).max() > 1e-3)
+
+
+def _grids_agree(
+    oriented: bool,
+    affine: Float64[np.ndarray, "4 4"],
+    label_header: nibabel.Nifti1Header,
+    spacing: tuple[float, float, float],
+) -> bool:
+    label_affine = np.asarray(label_header.get_best_affine(), np.float64)
+    if not oriented or not _is_oriented(label_header, label_affine):
+        return True
+    return bool(np.abs(label_affine - affine).max() < 0.5 * min(spacing))
+
+
+def write_mask(
+    path: str | pathlib.Path, array: Shaped[np.ndarray, "slices height width"], scan: Scan
+) -> pathlib.Path:
+    """Writes values on the scan's grid as the user brought it: own slice order, own affine.
+
+    Args:
+        path: ends in .nii or .nii.gz; its folder is made if need be.
+        array: values 0..255, apex first, on the scan's grid.
+        scan: the scan that they belong to.
+
+    Raises:
+        InputError: another shape than the scan's, values that are no bytes, or another ending.
+    """
+    path = pathlib.Path(path)
+    if not is_nifti(path):
+        raise InputError(f"{path}: name it .nii.gz or .nii")
+    if array.shape != scan.image.shape:
+        raise InputError(
+            f"{path}: mask is {array.shape}, scan {scan.id} is {scan.image.shape} "
+            "(slices, height, width): bring it back to the scan's grid first"
+        )
+    values = np.zeros(array.shape, np.uint8)
+    values[scan.file_order] = array
+    if not np.array_equal(values[scan.file_order], array):
+        raise InputError(f"{path}: mask values are not whole numbers from 0 to 255")
+    image = nibabel.Nifti1Image(values.transpose(2, 1, 0), scan.file_affine)
+    _set_codes(image, scan)
+    return save_nifti(image, path)
+
+
+def write_segmentation(
+    path: str | pathlib.Path, tissue: UInt8[np.ndarray, "slices height width"], scan: Scan
+) -> pathlib.Path:
+    """As `write_mask`, for `Tissue` values.
+
+    Raises:
+        InputError: as `write_mask`, or a value that is no `Tissue`.
+    """
+    if tissue.max(initial=0) > max(Tissue):
+        raise InputError(f"{path}: value {tissue.max()} is no tissue")
+    return write_mask(path, tissue, scan)
+
+
+def _set_codes(image: nibabel.Nifti1Image, scan: Scan) -> None:
+    header = scan.source.get("header")
+    if header is None:
+        set_forms(image, scan.file_affine, oriented=scan.oriented)
+        return
+    # The user's own header to the letter: viewers overlay only what agrees.
+    image.set_sform(scan.file_affine, code=header["sform_code"])
+    for name in _HEADER_FIELDS:
+        image.header[name] = header[name]
+
+
+def set_forms(
+    image: nibabel.Nifti1Image, affine: Float64[np.ndarray, "4 4"], *, oriented: bool
+) -> None:
+    """Sets sform and qform, as scanner coordinates if ``oriented``, else as aligned to nothing."""
+    code = 1 if oriented else 2
+    image.set_sform(affine, code=code)
+    image.set_qform(affine, code=code, strip_shears=True)
+    image.header.set_xyzt_units("mm")
+
+
+def save_nifti(image: nibabel.Nifti1Image, path: pathlib.Path) -> pathlib.Path:
+    """Saves under a temporary name, then renames."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        nibabel.save(image, temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path

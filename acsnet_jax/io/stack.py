@@ -1,0 +1,232 @@
+"""Geometry that every reader shares: slice distances, apex first, and the `Scan` at the end.
+
+Readers collect a stack in the *file's own order*: ``[slices, height, width]``, with positions that
+increase with the slice index. `build_scan` turns that into a `Scan`, apex first. Patient space is
+RAS+ (x to the right, y to the front, z to the head), in mm.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+from jaxtyping import Float32, Float64, UInt8
+
+from acsnet_jax.types import InputError, Label, Modality, Scan, Spacing
+
+SliceOrder = Literal["auto", "apex_first", "base_first"]
+
+APEX_DIRECTION = np.array([-1.0, 1.0, -1.0]) / np.sqrt(3.0)
+"""From base to apex in RAS: the apex lies to the left, the front and the feet."""
+
+_CLEAR_COSINE = 0.2
+_CLEAR_SLOPE = 0.005
+_SAME_POSITION_MM = 0.05
+
+
+def safe_id(text: str) -> str:
+    """``text`` as a folder name: letters, digits, dot, dash and underscore, no leading dot."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-") or "scan"
+
+
+def one_line(text: Any) -> str:
+    """``text`` on one line, for messages."""
+    return " ".join(str(text).split())
+
+
+def check_choice(name: str, value: str, choices: Any) -> None:
+    """Raises InputError unless ``value`` is one of the `Literal` ``choices``."""
+    if value not in get_args(choices):
+        allowed = ", ".join(get_args(choices))
+        raise InputError(f"{name}={value!r} is unknown: choose one of {allowed}")
+
+
+def check_spacing(spacing_mm: Sequence[float], where: str) -> None:
+    """Raises InputError unless each distance (mm) is finite and positive."""
+    if not all(np.isfinite(s) and s > 0 for s in spacing_mm):
+        values = " x ".join(f"{float(s):g}" for s in spacing_mm)
+        raise InputError(
+            f"{where}: pixel spacing is {values} mm: correct the header, each must be above 0"
+        )
+
+
+def check_finite(image: np.ndarray, where: str) -> None:
+    """Raises InputError if ``[slices, height, width]`` intensities hold NaN or infinity."""
+    bad = np.flatnonzero(~np.isfinite(image).all(axis=(1, 2)))
+    if bad.size:
+        raise InputError(
+            f"{where}: slice {bad[0] + 1} of {len(image)} (file order) holds NaN or infinite "
+            "intensities: replace them before reading"
+        )
+
+
+def check_positions(
+    positions_mm: Float64[np.ndarray, "slices"], names: Sequence[str], where: str
+) -> list[str]:
+    """Looks for duplicated and missing slices.
+
+    Args:
+        positions_mm: ascending positions along the normal, file order.
+        names: a name for each slice, for messages.
+        where: the folder or file, for messages.
+
+    Returns:
+        Problems that do not stop the reader: gaps that are uneven, but by no whole slice.
+
+    Raises:
+        InputError: two slices at one position, or a gap of about two or more slice distances.
+    """
+    gaps = np.diff(positions_mm)
+    if not gaps.size:
+        return []
+    duplicate = np.flatnonzero(gaps < _SAME_POSITION_MM)
+    if duplicate.size:
+        k = duplicate[0]
+        raise InputError(
+            f"{where}: duplicated slice: {names[k]} and {names[k + 1]} lie at the same position "
+            f"({positions_mm[k]:.2f} mm): keep one of them"
+        )
+    # The lower median: of two gaps, 8 and 16 mm, the larger one is the suspect.
+    usual = np.sort(gaps)[(len(gaps) - 1) // 2]
+    ratio = gaps / usual
+    missing = np.flatnonzero((np.round(ratio) >= 2) & (np.abs(ratio - np.round(ratio)) < 0.25))
+    if missing.size:
+        k = missing[0]
+        count = round(ratio[k]) - 1
+        raise InputError(
+            f"{where}: missing slice: {count} between {names[k]} and {names[k + 1]} (gap "
+            f"{gaps[k]:.2f} mm, elsewhere {usual:.2f} mm): add the missing file or leave out one "
+            "end of the stack"
+        )
+    uneven = np.flatnonzero(np.abs(ratio - 1) > 0.05)
+    if uneven.size:
+        return [f"slice distances are uneven: {gaps.min():.2f} to {gaps.max():.2f} mm"]
+    return []
+
+
+def apex_is_first(
+    affine: Float64[np.ndarray, "4 4"],
+    *,
+    oriented: bool,
+    labels: UInt8[np.ndarray, "slices height width"] | None,
+    slice_order: SliceOrder,
+    usual_order: SliceOrder = "auto",
+) -> tuple[bool, str]:
+    """Whether the first slice of a stack in file order is the apical end.
+
+    What is asked for counts most, then the patient's orientation, then the labelled LV area (the
+    apical end is the small one), then the order that the data set's owner keeps.
+
+    Returns:
+        The answer, and what it rests on.
+    """
+    if slice_order != "auto":
+        return slice_order == "apex_first", "as given"
+    if oriented:
+        step = affine[:3, 2]
+        cosine = float(step @ APEX_DIRECTION / np.linalg.norm(step))
+        if abs(cosine) > _CLEAR_COSINE:
+            return cosine < 0, "patient orientation"
+    slope = None if labels is None else _area_slope(labels)
+    if slope is not None and abs(slope) > _CLEAR_SLOPE:
+        return slope > 0, "labelled areas"
+    if usual_order != "auto":
+        return usual_order == "apex_first", "usual order of the data set"
+    return True, "unknown, file order kept"
+
+
+def _area_slope(labels: UInt8[np.ndarray, "slices height width"]) -> float | None:
+    """Relative change of the labelled LV area a slice; None with fewer than two labelled slices."""
+    area = (labels > 0).sum(axis=(1, 2)).astype(float)
+    index = np.flatnonzero(area)
+    if len(index) < 2:
+        return None
+    return float(np.polyfit(index, area[index], 1)[0] / area[index].mean())
+
+
+def build_scan(
+    *,
+    id: str,
+    image: Float32[np.ndarray, "slices height width"],
+    spacing_mm: Spacing,
+    positions_mm: Float64[np.ndarray, "slices"],
+    affine: Float64[np.ndarray, "4 4"],
+    file_affine: Float64[np.ndarray, "4 4"],
+    oriented: bool,
+    modality: Modality,
+    labels: UInt8[np.ndarray, "slices height width"] | None,
+    has_enhancement: bool,
+    source: dict[str, Any],
+    slice_order: SliceOrder = "auto",
+    usual_order: SliceOrder = "auto",
+) -> Scan:
+    """A `Scan` from a stack in the file's own order.
+
+    A slice counts as labelled if its myocardium is outlined. Slices with a blood pool alone keep
+    their pixels and are listed (apex first) in ``source["endocardium_only"]``.
+
+    Args:
+        id: pseudonymous id.
+        image: intensities, file order.
+        spacing_mm: (row, column).
+        positions_mm: ascending positions along the normal, file order.
+        affine: voxel (column, row, slice) in file order to RAS+ mm, with the true spacing.
+        file_affine: the affine that stands in the file; differs from ``affine`` where the file's
+            own is a placeholder without spacing.
+        oriented: whether ``affine`` tells the patient's orientation.
+        modality: "lge" or "cine".
+        labels: `Label` values, file order, or None.
+        has_enhancement: whether the labels tell enhancement from viable myocardium.
+        source: JSON values; ``problems`` and the basis of the slice order are added.
+        slice_order: the file's order, "auto" to find out.
+        usual_order: the order that this data set's owner keeps, if any.
+    """
+    check_choice("slice_order", slice_order, SliceOrder)
+    check_choice("modality", modality, Modality)
+    slices = len(image)
+    apex_first, basis = apex_is_first(
+        affine,
+        oriented=oriented,
+        labels=labels,
+        slice_order=slice_order,
+        usual_order=usual_order,
+    )
+    order = np.arange(slices)
+    scan_affine = affine.copy()
+    if not apex_first:
+        order = order[::-1]
+        scan_affine[:3, 3] += affine[:3, 2] * (slices - 1)
+        scan_affine[:3, 2] *= -1
+        positions_mm = -positions_mm[::-1]
+    if not oriented:
+        positions_mm = positions_mm - positions_mm[0]
+
+    source = dict(source)
+    problems = list(source.get("problems", []))
+    if basis.startswith("unknown"):
+        problems.append("slice order is unknown, file order kept as apex first: set slice_order")
+    labelled: np.ndarray = np.zeros(slices, bool)
+    if labels is not None:
+        labels = np.ascontiguousarray(labels[order])
+        labelled = np.any(labels >= Label.MYOCARDIUM, axis=(1, 2))
+        partial = np.flatnonzero((labels == Label.BLOOD_POOL).any(axis=(1, 2)) & ~labelled)
+        if partial.size:
+            source["endocardium_only"] = partial.tolist()
+            problems.append(f"{partial.size} of {slices} slices have an endocardial contour only")
+    source["slice_order"] = basis
+    source["problems"] = problems
+    return Scan(
+        id=id,
+        image=np.ascontiguousarray(image[order]),
+        spacing_mm=(float(spacing_mm[0]), float(spacing_mm[1])),
+        positions_mm=np.ascontiguousarray(positions_mm),
+        affine=scan_affine,
+        oriented=oriented,
+        modality=modality,
+        labels=labels,
+        labelled=labelled,
+        has_enhancement=has_enhancement,
+        file_order=np.ascontiguousarray(order),
+        file_affine=file_affine,
+        source=source,
+    )

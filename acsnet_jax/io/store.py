@@ -1,0 +1,137 @@
+"""The project's own store of prepared scans: one folder a scan, written and read exactly.
+
+``ROOT/ID/image.nii.gz`` (float32), ``label.nii.gz`` (`Label` values, if there are labels) and
+``scan.json`` with everything else: slice positions, resolution, orientation, intensity transform,
+slice order of the source. The NIfTI files are apex first and open in any viewer.
+
+References:
+    Paper, Data Source and Processing ("universally accessible format").
+"""
+
+import json
+import os
+import pathlib
+import shutil
+from typing import Any
+
+import nibabel
+import numpy as np
+
+from acsnet_jax.io.nifti import map_labels, open_nifti, save_nifti, set_forms, stack_array
+from acsnet_jax.io.stack import safe_id
+from acsnet_jax.types import InputError, Scan
+
+FORMAT = "acsnet-scan-1"
+_ARRAYS = ("positions_mm", "affine", "labelled", "file_order", "file_affine")
+_PLAIN = ("id", "spacing_mm", "oriented", "modality", "has_enhancement", "source")
+
+
+def is_stored_scan(folder: pathlib.Path) -> bool:
+    """Whether a folder is one scan of a store."""
+    return (folder / "scan.json").is_file()
+
+
+def stored_scans(root: str | pathlib.Path) -> list[pathlib.Path]:
+    """The store's scan folders, by name.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = (path.parent for path in pathlib.Path(root).glob("*/scan.json"))
+    folders = sorted(folder for folder in found if not folder.name.startswith("."))
+    if not folders:
+        raise InputError(f"{root}: no */scan.json: give a folder that prepare has written")
+    return folders
+
+
+def write_scan(scan: Scan, root: str | pathlib.Path) -> pathlib.Path:
+    """Writes ``root/<id>/``, whole or not at all, and replaces what stood there.
+
+    Raises:
+        InputError: an id that is no folder name, or a source that JSON cannot hold.
+    """
+    root = pathlib.Path(root)
+    if scan.id != safe_id(scan.id):
+        raise InputError(
+            f"{scan.id!r} is no folder name: use {safe_id(scan.id)!r} as the scan's id"
+        )
+    values: dict[str, Any] = {"format": FORMAT}
+    values |= {name: getattr(scan, name) for name in _PLAIN}
+    values |= {name: getattr(scan, name).tolist() for name in _ARRAYS}
+    values["has_labels"] = scan.labels is not None
+    try:
+        text = json.dumps(values, indent=1, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"scan {scan.id}: its source holds values that are not JSON") from error
+
+    folder = root / scan.id
+    temporary, old = (root / f".{scan.id}.{os.getpid()}.{name}" for name in ("new", "old"))
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        _save(scan.image, scan, temporary / "image.nii.gz")
+        if scan.labels is not None:
+            _save(scan.labels, scan, temporary / "label.nii.gz")
+        (temporary / "scan.json").write_text(text + "\n", encoding="utf-8")
+        if folder.exists():
+            folder.replace(old)
+        temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+def _save(array: np.ndarray, scan: Scan, path: pathlib.Path) -> None:
+    image = nibabel.Nifti1Image(array.transpose(2, 1, 0), scan.affine, dtype=array.dtype)
+    set_forms(image, scan.affine, oriented=scan.oriented)
+    save_nifti(image, path)
+
+
+def _load(path: pathlib.Path) -> np.ndarray:
+    """``[slices, height, width]``, values as stored."""
+    return np.ascontiguousarray(stack_array(open_nifti(path)[0], path))
+
+
+def read_scan(folder: str | pathlib.Path) -> Scan:
+    """Reads what `write_scan` wrote.
+
+    Raises:
+        InputError: a file is missing, truncated or of another format, or shapes disagree.
+    """
+    folder = pathlib.Path(folder)
+    path = folder / "scan.json"
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file: prepare the cohort first") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not JSON, truncated? Prepare the cohort again") from error
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        raise InputError(f"{path}: not of the format {FORMAT}: prepare the cohort again")
+    missing = [name for name in (*_PLAIN, *_ARRAYS, "has_labels") if name not in values]
+    if missing:
+        raise InputError(f"{path}: lacks {missing}: prepare the cohort again")
+    image = _load(folder / "image.nii.gz")
+    labels = None
+    if values["has_labels"]:
+        labels = map_labels(_load(folder / "label.nii.gz"), folder / "label.nii.gz")
+        if labels.shape != image.shape:
+            raise InputError(f"{folder}: label and image differ in shape: prepare it again")
+    if len(values["positions_mm"]) != len(image):
+        raise InputError(f"{path}: positions do not fit the {len(image)} slices of the image")
+    return Scan(
+        id=values["id"],
+        image=image.astype(np.float32),
+        spacing_mm=(float(values["spacing_mm"][0]), float(values["spacing_mm"][1])),
+        positions_mm=np.array(values["positions_mm"], np.float64),
+        affine=np.array(values["affine"], np.float64),
+        oriented=values["oriented"],
+        modality=values["modality"],
+        labels=labels,
+        labelled=np.array(values["labelled"], bool),
+        has_enhancement=values["has_enhancement"],
+        file_order=np.array(values["file_order"], np.int64),
+        file_affine=np.array(values["file_affine"], np.float64),
+        source=values["source"],
+    )

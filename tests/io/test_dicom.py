@@ -1,0 +1,442 @@
+import json
+import logging
+import shutil
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.pixels import apply_voi_lut
+from pydicom.uid import JPEG2000Lossless, RLELossless
+from synthetic_dicom import (
+    APEX,
+    COLUMN,
+    NAME,
+    NUMBER,
+    ROW,
+    base_dataset,
+    write_enhanced,
+    write_slice,
+    write_stack,
+)
+
+from acsnet_jax.io import discover, read_cohort, read_dicom, read_scans
+from acsnet_jax.types import InputError
+
+
+def test_sorts_apex_first_whatever_the_file_names(tmp_path):
+    scan = read_dicom(write_stack(tmp_path / "a"))
+    # Slice k was written k slice distances from the base, so the apex, k = 4, comes first.
+    np.testing.assert_allclose(scan.image[:, 0, 0], [400, 300, 200, 100, 0])
+    np.testing.assert_allclose(np.diff(scan.positions_mm), 8.0, rtol=1e-5)
+    assert scan.image.dtype == np.float32 and scan.spacing_mm == (1.5, 1.25)
+    assert scan.oriented and scan.modality == "lge" and not scan.labelled.any()
+
+
+@pytest.mark.parametrize("handed", [1, -1])
+def test_affine_maps_voxels_to_ras(tmp_path, handed):
+    orientation = [round(x, 6) for x in (*ROW, *(handed * COLUMN))]
+    scan = read_dicom(write_stack(tmp_path / "a", ImageOrientationPatient=orientation))
+    np.testing.assert_allclose(scan.image[:, 0, 0], [400, 300, 200, 100, 0])
+    for k in range(5):
+        x, y = 3, 2
+        # DICOM PS3.3 C.7.6.2.1.1, with the base at k = 4 of the scan; then LPS to RAS.
+        lps = APEX * 8 * (4 - k) + ROW * 1.25 * x + handed * COLUMN * 1.5 * y
+        np.testing.assert_allclose((scan.affine @ [x, y, k, 1])[:3], lps * [-1, -1, 1], atol=1e-4)
+        file_k = scan.file_order[k]
+        np.testing.assert_allclose(
+            (scan.file_affine @ [x, y, file_k, 1])[:3], lps * [-1, -1, 1], atol=1e-4
+        )
+    axis = np.cross(scan.file_affine[:3, 0], scan.file_affine[:3, 1])
+    assert axis @ scan.file_affine[:3, 2] > 0
+
+
+def test_slice_order_overrides_geometry(tmp_path):
+    folder = write_stack(tmp_path / "a")
+    first = read_dicom(folder, slice_order="apex_first")
+    last = read_dicom(folder, slice_order="base_first")
+    np.testing.assert_array_equal(first.image, last.image[::-1])
+    assert (np.diff(first.positions_mm) > 0).all() and (np.diff(last.positions_mm) > 0).all()
+
+
+def test_rescale_and_window_as_pydicom_does(tmp_path):
+    values = {"RescaleSlope": 2, "RescaleIntercept": -50, "WindowCenter": 300, "WindowWidth": 400}
+    folder = write_stack(tmp_path / "a", **values)
+    scan = read_dicom(folder)
+    for path in folder.iterdir():
+        ds = pydicom.dcmread(path)
+        # pydicom's range is the stored one, rescaled: 2 * (0 .. 4095) - 50. Ours is 0 .. 4095.
+        expected = (apply_voi_lut(ds.pixel_array * 2.0 - 50, ds) + 50) / 2
+        assert any(np.allclose(expected, image, atol=1e-3) for image in scan.image)
+    assert scan.image.min() == 0 and scan.image.max() == 4095
+    raw = read_dicom(folder, window=False)
+    np.testing.assert_allclose(raw.image[0], 2.0 * (np.arange(120).reshape(12, 10) + 400) - 50)
+    assert scan.source["intensity"]["window"] == [300.0, 400.0]
+    assert raw.source["intensity"]["window"] is None
+
+
+def test_windows_that_differ_share_one(tmp_path):
+    for k in range(4):
+        write_slice(tmp_path, f"{k}.dcm", k, WindowCenter=200 + 50 * k, WindowWidth=400)
+    scan, raw = read_dicom(tmp_path), read_dicom(tmp_path, window=False)
+    # Equal raw values stay equal, and brighter stays brighter, through the whole stack.
+    order = np.argsort(raw.image, axis=None, kind="stable")
+    assert (np.diff(scan.image.ravel()[order]) >= 0).all()
+    assert scan.source["intensity"]["window"] == [275.0, 550.0]
+
+
+def test_other_objects_localizers_and_long_axis_are_left_out(tmp_path):
+    folder = write_stack(tmp_path / "study" / "deep" / "sax")
+    (tmp_path / "study" / "notes.txt").write_text("no DICOM")
+    (tmp_path / "study" / "empty").write_bytes(b"")
+    (tmp_path / "study" / "._IM00.dcm").write_bytes(b"Mac")
+    for k in range(3):
+        write_slice(
+            tmp_path / "study",
+            f"loc{k}.dcm",
+            k,
+            SeriesInstanceUID="1.2.3.1",
+            ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"],
+            ImageOrientationPatient=[1, 0, 0, 0, 1, 0],
+        )
+        # An axial stack is a stack, but not along the heart.
+        write_slice(
+            tmp_path / "study",
+            f"axial{k}.dcm",
+            0,
+            SeriesInstanceUID="1.2.3.2",
+            SeriesNumber=2,
+            SeriesDescription="HASTE axial",
+            ImageOrientationPatient=[1, 0, 0, 0, 1, 0],
+            ImagePositionPatient=[0, 0, 8 * k],
+        )
+    write_slice(
+        tmp_path / "study",
+        "4ch.dcm",
+        0,
+        SeriesInstanceUID="1.2.3.3",
+        ImageOrientationPatient=[round(x, 6) for x in (*ROW, *APEX)],
+    )
+    report = base_dataset("sr.dcm", sop_class="1.2.840.10008.5.1.4.1.1.88.11")
+    del report.Rows, report.Columns
+    report.Modality = "SR"
+    report.save_as(tmp_path / "study" / "sr.dcm", enforce_file_format=True)
+    scan = read_dicom(tmp_path / "study")
+    assert len(scan.image) == 5
+    np.testing.assert_array_equal(scan.image, read_dicom(folder).image)
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+def test_files_without_preamble_are_read(tmp_path, implicit):
+    folder = write_stack(tmp_path / "a")
+    image = read_dicom(folder).image
+    for path in folder.iterdir():
+        ds = pydicom.dcmread(path)
+        bare = pydicom.Dataset()
+        bare.update(ds)
+        bare.save_as(path, implicit_vr=implicit, little_endian=True)
+        assert path.read_bytes()[:2] == b"\x08\x00"
+    np.testing.assert_array_equal(read_dicom(folder).image, image)
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless])
+def test_compressed_files_are_read(tmp_path, syntax):
+    pixels = np.random.default_rng(0).integers(0, 4096, (64, 48))
+    folder = write_stack(tmp_path / "a", pixels=pixels)
+    image = read_dicom(folder).image
+    for path in folder.iterdir():
+        ds = pydicom.dcmread(path)
+        ds.compress(syntax)
+        ds.save_as(path)
+    np.testing.assert_array_equal(read_dicom(folder).image, image)
+
+
+def test_multi_frame(tmp_path):
+    scan = read_dicom(write_enhanced(tmp_path / "a" / "enhanced.dcm", slope=3.0))
+    np.testing.assert_allclose(scan.image[:, 0, 0], [90, 60, 30, 0])
+    assert scan.spacing_mm == (1.5, 1.25)
+    np.testing.assert_allclose(np.diff(scan.positions_mm), 8.0, rtol=1e-5)
+
+
+def test_multi_frame_cine_gives_end_diastole(tmp_path):
+    scan = read_dicom(write_enhanced(tmp_path / "enhanced.dcm", phases=3))
+    # Phases are written latest first: the third frame of a slice has trigger time 0.
+    np.testing.assert_allclose(scan.image[:, 0, 0], [110, 80, 50, 20])
+    assert scan.modality == "cine" and scan.source["phases"] == 3
+
+
+def _write_cine(folder, triggers, **attributes):
+    for k in range(4):
+        for t, trigger in enumerate(triggers):
+            pixels = np.full((12, 10), 100 * k + trigger)
+            write_slice(folder, f"{k}-{t}.dcm", k, pixels=pixels, TriggerTime=trigger, **attributes)
+    return folder
+
+
+def test_cine_takes_the_smallest_trigger_time(tmp_path):
+    folder = _write_cine(tmp_path, [500, 20, 300], SeriesDescription="unnamed")
+    scan = read_dicom(folder)
+    np.testing.assert_allclose(scan.image[:, 0, 0], [320, 220, 120, 20])
+    assert scan.modality == "cine"
+    late = read_dicom(folder, trigger_ms=310)
+    np.testing.assert_allclose(late.image[:, 0, 0], [600, 500, 400, 300])
+
+
+def test_cine_without_early_phases_takes_the_one_before_the_next_beat(tmp_path):
+    scan = read_dicom(_write_cine(tmp_path, [286, 886], NominalInterval=923))
+    assert scan.source["trigger"] == [886.0] * 4
+
+
+@pytest.mark.parametrize(
+    ("attributes", "modality"),
+    [
+        ({"SeriesDescription": "PSIR_SAX"}, "lge"),
+        ({"SeriesDescription": "sax de"}, "lge"),
+        ({"SeriesDescription": "cine trufi"}, "cine"),
+        ({"SeriesDescription": "sax", "InversionTime": 280}, "lge"),
+        ({"SeriesDescription": "sax", "CardiacNumberOfImages": 25}, "cine"),
+    ],
+)
+def test_modality_guess(tmp_path, attributes, modality):
+    folder = write_stack(tmp_path / "a", **attributes)
+    assert read_dicom(folder).modality == modality
+    other = "cine" if modality == "lge" else "lge"
+    assert read_dicom(folder, modality=other).modality == other
+
+
+def test_modality_default_is_a_problem(tmp_path):
+    scan = read_dicom(write_stack(tmp_path / "a", SeriesDescription="sax"))
+    assert scan.modality == "lge"
+    assert any("modality unknown" in p for p in scan.source["problems"])
+
+
+def test_no_name_anywhere(tmp_path, caplog, capfd):
+    caplog.set_level(logging.DEBUG)
+    with pydicom.config.disable_value_validation():
+        # Invalid values are quoted in pydicom's warnings.
+        folder = write_stack(
+            tmp_path / "a", PatientBirthDate="18000101X", ReferringPhysicianName=NAME
+        )
+    scan = read_dicom(folder)
+    assert scan.id.startswith("scan-") and len(scan.id) == 15
+    (folder / "IM00.dcm").write_bytes((folder / "IM01.dcm").read_bytes())
+    with pytest.raises(InputError) as caught:
+        read_dicom(folder)
+    said = json.dumps(scan.source) + scan.id + caplog.text + str(caught.value)
+    said += "".join(capfd.readouterr())
+    for secret in (NAME, "Quixote", NUMBER, "18000101"):
+        assert secret not in said
+
+
+def test_id_depends_on_uids_alone(tmp_path):
+    a = read_dicom(write_stack(tmp_path / "a"))
+    b = read_dicom(write_stack(tmp_path / "b", PatientName="Other"))
+    c = read_dicom(write_stack(tmp_path / "c", SeriesInstanceUID="1.2.3"))
+    assert a.id == b.id != c.id
+
+
+def test_two_short_axis_stacks(tmp_path):
+    write_stack(tmp_path / "a")
+    write_stack(
+        tmp_path / "b", SeriesInstanceUID="1.9", SeriesNumber=300, SeriesDescription="cine SAX"
+    )
+    with pytest.raises(InputError, match=r"7 \(LGE SAX\).*300 \(cine SAX\).*series="):
+        read_dicom(tmp_path)
+    assert read_dicom(tmp_path, series=300).modality == "cine"
+    assert read_dicom(tmp_path, series="1.2.826.0.1.2").modality == "lge"
+    with pytest.raises(InputError, match="no series 8"):
+        read_dicom(tmp_path, series=8)
+
+
+def test_two_stacks_of_one_number_are_told_by_uid(tmp_path):
+    write_stack(tmp_path / "a")
+    write_stack(tmp_path / "b", SeriesInstanceUID="1.9")
+    with pytest.raises(InputError, match=r"UID 1\.2\.826.*UID 1\.9"):
+        read_dicom(tmp_path)
+    with pytest.raises(InputError, match="2 series have the number 7"):
+        read_dicom(tmp_path, series=7)
+    assert len(read_dicom(tmp_path, series="1.9").image) == 5
+
+
+def test_a_series_a_slice_is_one_stack(tmp_path):
+    for k in range(5):
+        write_slice(tmp_path, f"{k}.dcm", k, SeriesInstanceUID=f"1.5.{k}", SeriesNumber=k)
+    np.testing.assert_allclose(read_dicom(tmp_path).image[:, 0, 0], [400, 300, 200, 100, 0])
+
+
+def _bad(folder, message):
+    with pytest.raises(InputError, match=message) as caught:
+        read_dicom(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_empty_folder(tmp_path):
+    _bad(tmp_path, "no DICOM file")
+    _bad(tmp_path / "none", "no such")
+
+
+def test_missing_slice(tmp_path):
+    for k in (0, 1, 2, 4, 5):
+        write_slice(tmp_path, f"{k}.dcm", k)
+    _bad(tmp_path, r"missing slice: 1 between [24]\.dcm and [24]\.dcm")
+
+
+@pytest.mark.parametrize("positions", [(0, 1, 3), (0, 2, 3), (0, 1, 2, 5)])
+def test_missing_slice_of_few(tmp_path, positions):
+    for k in positions:
+        write_slice(tmp_path, f"{k}.dcm", k)
+    _bad(tmp_path, "missing slice")
+
+
+def test_uneven_gap_is_a_problem_not_an_error(tmp_path):
+    for k in (0, 1, 2.3, 3.3, 4.3):
+        write_slice(tmp_path, f"{k}.dcm", k)
+    scan = read_dicom(tmp_path)
+    assert any("uneven" in p for p in scan.source["problems"])
+    np.testing.assert_allclose(sorted(np.diff(scan.positions_mm)), [8, 8, 8, 10.4], rtol=1e-4)
+
+
+def test_duplicated_slice(tmp_path):
+    write_stack(tmp_path)
+    shutil.copy(tmp_path / "IM00.dcm", tmp_path / "copy.dcm")
+    _bad(tmp_path, r"duplicated slice: .*(copy|IM00)\.dcm and .*(copy|IM00)\.dcm")
+
+
+def test_duplicated_phase(tmp_path):
+    _write_cine(tmp_path, [20, 300])
+    shutil.copy(tmp_path / "0-0.dcm", tmp_path / "copy.dcm")
+    _bad(tmp_path, "duplicated slice.*trigger time 20 ms")
+
+
+def test_missing_position(tmp_path):
+    write_stack(tmp_path)
+    write_slice(tmp_path, "lost.dcm", 5, drop=["ImagePositionPatient"])
+    _bad(tmp_path, r"lost\.dcm: ImagePositionPatient is missing")
+
+
+def test_missing_position_everywhere(tmp_path):
+    write_stack(tmp_path, drop=["ImagePositionPatient"])
+    _bad(tmp_path, r"\.dcm: ImagePositionPatient is missing")
+
+
+@pytest.mark.parametrize("keep", [0, 60, 200, 700, -1, -120])
+def test_truncated_file(tmp_path, keep):
+    write_stack(tmp_path)
+    path = tmp_path / "IM02.dcm"
+    content = path.read_bytes()
+    path.write_bytes(content[:keep])
+    _bad(tmp_path, r"IM02\.dcm")
+
+
+def test_every_truncation_is_caught(tmp_path):
+    write_stack(tmp_path, slices=4)
+    path = tmp_path / "IM03.dcm"
+    content = path.read_bytes()
+    for keep in range(0, len(content), 23):
+        path.write_bytes(content[:keep])
+        with pytest.raises(InputError):
+            read_dicom(tmp_path)
+
+
+@pytest.mark.parametrize("spacing", [[0, 1.5], [1.5, 0], [-1, 1]])
+def test_spacing_not_positive(tmp_path, spacing):
+    write_stack(tmp_path)
+    write_slice(tmp_path, "IM00.dcm", 0, PixelSpacing=spacing)
+    _bad(tmp_path, r"IM00\.dcm: pixel spacing")
+
+
+def test_spacing_missing(tmp_path):
+    write_stack(tmp_path, drop=["PixelSpacing"])
+    _bad(tmp_path, "PixelSpacing is missing")
+
+
+def test_spacing_differs(tmp_path):
+    write_stack(tmp_path)
+    write_slice(tmp_path, "IM00.dcm", 0, PixelSpacing=[2, 2])
+    _bad(tmp_path, "PixelSpacing differs")
+
+
+def test_sizes_differ(tmp_path):
+    write_stack(tmp_path)
+    write_slice(tmp_path, "IM00.dcm", 0, pixels=np.zeros((20, 10)))
+    _bad(tmp_path, "20 x 10")
+
+
+@pytest.mark.parametrize("orientation", [[1, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, 0]])
+def test_impossible_orientation(tmp_path, orientation):
+    write_stack(tmp_path, ImageOrientationPatient=orientation)
+    _bad(tmp_path, "ImageOrientationPatient")
+
+
+def test_single_slice_is_no_stack(tmp_path):
+    write_slice(tmp_path, "a.dcm", 0)
+    _bad(tmp_path, "no short-axis stack")
+    assert len(read_dicom(tmp_path, series=7).image) == 1
+
+
+def test_monochrome1_is_inverted(tmp_path):
+    a = read_dicom(write_stack(tmp_path / "a")).image
+    b = read_dicom(write_stack(tmp_path / "b", PhotometricInterpretation="MONOCHROME1")).image
+    np.testing.assert_allclose(b, a.max() + a.min() - a)
+
+
+def test_drift_in_plane_is_a_problem(tmp_path):
+    for k in range(4):
+        shift = (APEX * 8 * k + ROW * 3 * (k == 2)).tolist()
+        write_slice(tmp_path, f"{k}.dcm", k, ImagePositionPatient=[round(x, 5) for x in shift])
+    assert any("shifted" in p for p in read_dicom(tmp_path).source["problems"])
+
+
+def test_folder_of_dicom_folders(tmp_path):
+    write_stack(tmp_path / "p1", StudyInstanceUID="1.1.1")
+    write_stack(tmp_path / "p2" / "series", StudyInstanceUID="1.1.2")
+    assert [name for name, _ in discover(tmp_path)] == ["p1", "p2"]
+    assert len({scan.id for scan in read_scans(tmp_path)}) == 2
+    assert len(read_cohort(tmp_path, "dicom")) == 2
+
+
+def test_study_with_a_folder_a_series_is_one_scan(tmp_path):
+    write_stack(tmp_path / "s1")
+    write_slice(tmp_path / "s2", "4ch.dcm", 0, SeriesInstanceUID="1.7")
+    assert len(read_scans(tmp_path)) == 1
+
+
+def test_slice_acquired_twice_makes_no_cine(tmp_path):
+    write_stack(tmp_path, TriggerTime=700)
+    write_slice(tmp_path, "again.dcm", 2, TriggerTime=710, pixels=np.full((12, 10), 999))
+    scan = read_dicom(tmp_path)
+    assert scan.modality == "lge" and scan.image.max() < 999
+    assert any("acquired twice" in p for p in scan.source["problems"])
+
+
+def test_empty_attributes_count_as_absent(tmp_path):
+    plain = read_dicom(write_stack(tmp_path / "a")).image
+    empty = {
+        "RescaleSlope": None,
+        "RescaleIntercept": None,
+        "WindowCenter": None,
+        "WindowWidth": None,
+        "TriggerTime": None,
+        "InversionTime": None,
+    }
+    np.testing.assert_array_equal(read_dicom(write_stack(tmp_path / "b", **empty)).image, plain)
+
+
+def test_slope_of_zero(tmp_path):
+    _bad(write_stack(tmp_path, RescaleSlope=0, RescaleIntercept=1), "RescaleSlope is 0")
+
+
+def test_invalid_values_raise_no_warning_that_quotes_them(tmp_path):
+    with pydicom.config.disable_value_validation():
+        for name in ("p1", "p2"):
+            write_stack(tmp_path / name, StudyInstanceUID=f"1.02.{name}")
+    assert len(read_scans(tmp_path)) == 2
+
+
+def test_windowed_signed_values_start_at_zero(tmp_path):
+    values = {"PixelRepresentation": 1, "WindowCenter": 250, "WindowWidth": 500}
+    scan = read_dicom(write_stack(tmp_path / "a", **values))
+    raw = read_dicom(tmp_path / "a", window=False)
+    # This window starts at 0, so that windowing is a plain scaling: half stays half.
+    np.testing.assert_allclose(
+        scan.image, np.minimum(raw.image * (4095 / 499), 4095), rtol=1e-3, atol=1
+    )

@@ -1,0 +1,277 @@
+import nibabel
+import numpy as np
+import pytest
+
+from acsnet_jax.io import read_cohort, read_nifti, read_scans, write_mask, write_segmentation
+from acsnet_jax.types import InputError
+
+# RAS: step from base to apex, and two axes in the plane; 1.25 x 1.5 x 8 mm.
+APEX = np.array([-1.0, 1.0, -1.0]) / np.sqrt(3.0)
+ROW = np.array([1.0, 1.0, 0.0]) / np.sqrt(2.0)
+
+
+def oblique(step):
+    affine = np.eye(4)
+    affine[:3, 0] = ROW * 1.25
+    affine[:3, 1] = np.cross(APEX, ROW) * 1.5
+    affine[:3, 2] = APEX * step
+    affine[:3, 3] = [10, -20, 30]
+    return affine
+
+
+def save(path, array, affine, *, code=1, zooms=None):
+    """``array`` is (column, row, slice)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = nibabel.Nifti1Image(array, affine)
+    image.set_sform(affine, code=code)
+    image.set_qform(affine, code=code)
+    if zooms is not None:
+        image.header["pixdim"][1 : 1 + len(zooms)] = zooms
+    nibabel.save(image, path)
+    return path
+
+
+def stack(slices=5):
+    """Slice k is filled with k, but for one corner."""
+    array = np.zeros((10, 12, slices), np.int16) + np.arange(slices, dtype=np.int16)
+    array[1, 2] += 100
+    return array
+
+
+def cone(slices=5):
+    """Labels whose area grows with the slice index."""
+    labels = np.zeros((10, 12, slices), np.uint8)
+    for k in range(slices):
+        labels[2 : 4 + k, 2 : 4 + k, k] = 2
+        labels[3, 3, k] = 1
+    return labels
+
+
+@pytest.mark.parametrize("step", [8.0, -8.0])
+def test_orientation_decides_which_end_is_the_apex(tmp_path, step):
+    scan = read_nifti(save(tmp_path / "a.nii.gz", stack(), oblique(step)))
+    first = 4 if step > 0 else 0
+    assert scan.image.shape == (5, 12, 10) and scan.image[0, 0, 0] == first
+    assert scan.image[0, 2, 1] == first + 100
+    assert scan.spacing_mm == (1.5, 1.25) and scan.oriented and scan.id == "a"
+    np.testing.assert_allclose(np.diff(scan.positions_mm), 8)
+    for k in range(5):
+        np.testing.assert_allclose(
+            scan.affine @ [1, 2, k, 1], oblique(step) @ [1, 2, scan.file_order[k], 1], atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_areas_decide_without_orientation(tmp_path, flip):
+    image, label = stack(), cone()
+    if flip:
+        image, label = image[..., ::-1], label[..., ::-1]
+    affine = np.diag([-1.25, -1.5, 8.0, 1.0])
+    scan = read_nifti(
+        save(tmp_path / "i.nii", image, affine), save(tmp_path / "l.nii", label, affine)
+    )
+    assert not scan.oriented and scan.positions_mm[0] == 0
+    assert scan.labels is not None and scan.labelled.all()
+    np.testing.assert_array_equal(scan.image[:, 0, 0], np.arange(5))
+    assert (np.diff((scan.labels > 0).sum((1, 2))) > 0).all()
+    assert (scan.file_order == (np.arange(5)[::-1] if flip else np.arange(5))).all()
+
+
+def test_unknown_order_is_a_problem_and_can_be_told(tmp_path):
+    path = save(tmp_path / "i.nii", stack(), np.diag([1.25, 1.5, 8.0, 1.0]))
+    assert any("slice order" in p for p in read_nifti(path).source["problems"])
+    scan = read_nifti(path, slice_order="base_first")
+    assert scan.image[0, 0, 0] == 4 and not scan.source["problems"]
+
+
+@pytest.mark.parametrize("step", [8.0, -8.0])
+def test_mask_lies_on_the_users_grid(tmp_path, step):
+    path = save(tmp_path / "i.nii.gz", stack(), oblique(step))
+    scan = read_nifti(path)
+    # A mask that repeats the image must repeat the file, voxel by voxel.
+    out = write_mask(tmp_path / "out" / "m.nii.gz", scan.image.astype(np.uint8), scan)
+    written, brought = nibabel.load(out), nibabel.load(path)
+    np.testing.assert_array_equal(written.get_fdata(), brought.get_fdata())
+    np.testing.assert_array_equal(written.affine, brought.affine)
+    assert written.get_data_dtype() == np.uint8
+    for field in ("pixdim", "sform_code", "qform_code", "quatern_b", "qoffset_x"):
+        np.testing.assert_array_equal(written.header[field], brought.header[field])
+    assert [p.name for p in out.parent.iterdir()] == ["m.nii.gz"]
+
+
+def test_mask_overlays_a_file_whose_affine_is_a_placeholder(tmp_path):
+    path = save(tmp_path / "i.nii", stack(), np.diag([-1.0, -1, 1, 1]), zooms=(1.25, 1.5, 8))
+    scan = read_nifti(path, slice_order="base_first")
+    assert scan.spacing_mm == (1.5, 1.25)
+    np.testing.assert_allclose(np.diff(scan.positions_mm), 8)
+    np.testing.assert_allclose(np.linalg.norm(scan.affine[:3, :3], axis=0), [1.25, 1.5, 8])
+    written = nibabel.load(write_mask(tmp_path / "m.nii", scan.image.astype(np.uint8), scan))
+    brought = nibabel.load(path)
+    np.testing.assert_array_equal(written.affine, brought.affine)
+    np.testing.assert_array_equal(written.get_fdata(), brought.get_fdata())
+    assert written.header.get_zooms() == brought.header.get_zooms()
+
+
+def test_mask_refuses_what_does_not_fit(tmp_path):
+    scan = read_nifti(save(tmp_path / "i.nii", stack(), oblique(8.0)))
+    with pytest.raises(InputError, match="scan i is"):
+        write_mask(tmp_path / "m.nii", scan.image[:3], scan)
+    with pytest.raises(InputError, match="whole numbers"):
+        write_mask(tmp_path / "m.nii", scan.image + 0.5, scan)
+    with pytest.raises(InputError, match=r"\.nii\.gz"):
+        write_mask(tmp_path / "m.png", scan.image, scan)
+    with pytest.raises(InputError, match="no tissue"):
+        write_segmentation(tmp_path / "m.nii", np.full(scan.image.shape, 9, np.uint8), scan)
+    assert [p.name for p in tmp_path.iterdir()] == ["i.nii"]
+
+
+def test_first_frame_of_four_dimensions(tmp_path):
+    array = np.stack([stack(), stack() + 50], axis=-1)
+    scan = read_nifti(save(tmp_path / "i.nii", array, oblique(8.0)))
+    assert scan.image.shape == (5, 12, 10) and scan.image.max() < 120
+
+
+def test_scaled_values(tmp_path):
+    image = nibabel.Nifti1Image(stack(), oblique(8.0))
+    image.header.set_slope_inter(2.0, -3.0)
+    nibabel.save(image, tmp_path / "i.nii")
+    expected = nibabel.load(tmp_path / "i.nii").get_fdata()
+    assert np.isclose(read_nifti(tmp_path / "i.nii").image.max(), expected.max())
+
+
+def test_microns_are_converted(tmp_path):
+    affine = oblique(8.0)
+    affine[:3] *= 1000
+    image = nibabel.Nifti1Image(stack(), affine)
+    image.header.set_xyzt_units("micron")
+    nibabel.save(image, tmp_path / "i.nii")
+    scan = read_nifti(tmp_path / "i.nii")
+    np.testing.assert_allclose(scan.spacing_mm, (1.5, 1.25), rtol=1e-6)
+    np.testing.assert_allclose(np.diff(scan.positions_mm), 8, rtol=1e-6)
+
+
+def test_label_map_and_enhancement(tmp_path):
+    image = save(tmp_path / "i.nii", stack(), oblique(8.0))
+    labels = cone() * 100
+    labels[4, 4, 4] = 50
+    label = save(tmp_path / "l.nii", labels, oblique(8.0))
+    with pytest.raises(InputError, match=r"label value 50 in slice 5 of 5.*label_map"):
+        read_nifti(image, label)
+    scan = read_nifti(image, label, label_map={100: 1, 200: 2, 50: 3})
+    assert scan.labels is not None and scan.labels.max() == 3 and scan.has_enhancement
+    plain = read_nifti(image, save(tmp_path / "p.nii", cone(), oblique(8.0)))
+    assert not plain.has_enhancement
+
+
+def test_labelled_slice_by_slice(tmp_path):
+    labels = cone()
+    labels[..., 0] = 0
+    labels[..., 1] = np.where(labels[..., 1] == 1, 1, 0)
+    scan = read_nifti(
+        save(tmp_path / "i.nii", stack(), oblique(-8.0)),
+        save(tmp_path / "l.nii", labels, oblique(-8.0)),
+    )
+    np.testing.assert_array_equal(scan.labelled, [False, False, True, True, True])
+    assert scan.source["endocardium_only"] == [1]
+
+
+def test_shape_mismatch(tmp_path):
+    image = save(tmp_path / "i.nii", stack(), oblique(8.0))
+    label = save(tmp_path / "l.nii", cone(4), oblique(8.0))
+    with pytest.raises(InputError, match=r"l\.nii.*10 x 12 x 4.*i\.nii.*10 x 12 x 5"):
+        read_nifti(image, label)
+
+
+def test_grid_mismatch(tmp_path):
+    image = save(tmp_path / "i.nii", stack(), oblique(8.0))
+    label = save(tmp_path / "l.nii", cone(), oblique(-8.0))
+    with pytest.raises(InputError, match="affine contradicts"):
+        read_nifti(image, label)
+
+
+@pytest.mark.parametrize("value", [2.5, np.nan, -1.0, 7.0])
+def test_unknown_label(tmp_path, value):
+    labels = cone().astype(np.float32)
+    labels[5, 5, 3] = value
+    image = save(tmp_path / "i.nii", stack(), oblique(8.0))
+    with pytest.raises(InputError, match=r"unknown label value .* slice 4"):
+        read_nifti(image, save(tmp_path / "l.nii", labels, oblique(8.0)))
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_spacing_not_positive(tmp_path, value, axis):
+    zooms = [1.25, 1.5, 8.0]
+    zooms[axis] = value
+    path = save(tmp_path / "i.nii", stack(), oblique(8.0), zooms=zooms)
+    with pytest.raises(InputError, match="spacing"):
+        read_nifti(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_intensities_not_finite(tmp_path, value):
+    array = stack().astype(np.float64)
+    array[0, 0, 2] = value
+    with pytest.raises(InputError, match="slice 3 of 5"):
+        read_nifti(save(tmp_path / "i.nii", array, oblique(8.0)))
+
+
+@pytest.mark.parametrize("name", ["i.nii", "i.nii.gz"])
+def test_truncated(tmp_path, name):
+    path = save(tmp_path / name, stack(), oblique(8.0))
+    content = path.read_bytes()
+    for keep in range(0, len(content) - 9, 7):
+        path.write_bytes(content[:keep])
+        with pytest.raises(InputError, match=r"i\.nii"):
+            read_nifti(path)
+
+
+def test_missing_or_not_nifti(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        read_nifti(tmp_path / "none.nii.gz")
+    (tmp_path / "a.nii.gz").write_text("hello")
+    with pytest.raises(InputError, match="cannot read"):
+        read_nifti(tmp_path / "a.nii.gz")
+
+
+def test_slices_along_another_axis(tmp_path):
+    affine = np.diag([8.0, 1.5, 1.25, 1.0])
+    with pytest.raises(InputError, match=r"axis 1 .*slices come last"):
+        read_nifti(save(tmp_path / "i.nii", stack().transpose(2, 1, 0), affine))
+
+
+@pytest.mark.parametrize("layout", ["folders", "suffixes", "plain"])
+def test_cohort_layouts(tmp_path, layout):
+    image = {"folders": "images/{}.nii.gz", "suffixes": "{}_image.nii.gz", "plain": "{}.nii.gz"}
+    label = {"folders": "labels/{}.nii.gz", "suffixes": "{}_label.nii.gz", "plain": None}
+    for name in ("p1", "p2"):
+        save(tmp_path / image[layout].format(name), stack(), oblique(8.0))
+        if label[layout]:
+            save(tmp_path / label[layout].format(name), cone(), oblique(8.0))
+    scans = read_cohort(tmp_path, "nifti")
+    assert [scan.id for scan in scans] == ["p1", "p2"]
+    assert all((scan.labels is not None) == (layout != "plain") for scan in scans)
+    found = read_scans(tmp_path)
+    assert [scan.id for scan in found] == ["p1", "p2"]
+    assert all(scan.labels is None for scan in found)
+    cine = read_cohort(tmp_path, "nifti", modality="cine", slice_order="base_first")
+    assert {scan.modality for scan in cine} == {"cine"}
+
+
+def test_unknown_options(tmp_path):
+    with pytest.raises(InputError, match="no such folder"):
+        read_cohort(tmp_path / "none", "nifti")
+    with pytest.raises(InputError, match="no NIfTI"):
+        read_cohort(tmp_path, "nifti")
+    with pytest.raises(InputError, match="no such"):
+        read_scans(tmp_path / "none")
+    with pytest.raises(InputError, match="no DICOM or NIfTI"):
+        read_scans(tmp_path)
+
+
+def test_label_without_image(tmp_path):
+    save(tmp_path / "images" / "p1.nii.gz", stack(), oblique(8.0))
+    save(tmp_path / "labels" / "p2.nii.gz", cone(), oblique(8.0))
+    with pytest.raises(InputError, match=r"p2\.nii\.gz: a label without an image"):
+        read_cohort(tmp_path, "nifti")
+    assert len(read_scans(tmp_path)) == 1

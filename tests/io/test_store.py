@@ -1,0 +1,145 @@
+import dataclasses
+import json
+
+import nibabel
+import numpy as np
+import pytest
+
+from acsnet_jax.io import read_cohort, read_scan, read_scans, write_mask, write_scan
+from acsnet_jax.types import InputError, Scan
+
+
+def make_scan(**changes):
+    rng = np.random.default_rng(3)
+    affine = np.eye(4) + rng.normal(0, 0.1, (4, 4))
+    affine[3] = [0, 0, 0, 1]
+    labels = rng.integers(0, 5, (4, 9, 7)).astype(np.uint8)
+    labels[0] = 0
+    scan = Scan(
+        id="scan-01",
+        image=rng.normal(100, 40, (4, 9, 7)).astype(np.float32),
+        spacing_mm=(1.4 / 3, 1.1),
+        positions_mm=np.array([0.1, 8.3, 17.0, 25.123456789012345]),
+        affine=affine,
+        oriented=True,
+        modality="lge",
+        labels=labels,
+        labelled=np.array([False, True, True, True]),
+        has_enhancement=True,
+        file_order=np.array([3, 2, 1, 0]),
+        file_affine=affine * (1 / 3) + np.diag([0, 0, 0, 2 / 3]),
+        source={"format": "test", "problems": ["slice distances are uneven"], "n": [1, None, 0.1]},
+    )
+    return scan.replace(**changes)
+
+
+def assert_same(a, b):
+    for field in dataclasses.fields(Scan):
+        x, y = getattr(a, field.name), getattr(b, field.name)
+        if isinstance(x, np.ndarray):
+            assert x.dtype == y.dtype, field.name
+            np.testing.assert_array_equal(x, y, err_msg=field.name)
+        else:
+            assert x == y, field.name
+
+
+@pytest.mark.parametrize("oriented", [True, False])
+@pytest.mark.parametrize("labelled", [True, False])
+def test_round_trip_is_exact(tmp_path, oriented, labelled):
+    scan = make_scan(oriented=oriented)
+    if not labelled:
+        scan = scan.replace(labels=None, labelled=np.zeros(4, bool))
+    folder = write_scan(scan, tmp_path)
+    assert folder == tmp_path / "scan-01"
+    assert_same(scan, read_scan(folder))
+    names = {"image.nii.gz", "scan.json"} | ({"label.nii.gz"} if labelled else set())
+    assert {p.name for p in folder.iterdir()} == names
+    assert [p.name for p in tmp_path.iterdir()] == ["scan-01"]
+
+
+def test_extreme_intensities_survive(tmp_path):
+    image = np.array([[[1e-30, -1e30], [np.pi, 0]]] * 4, np.float32)
+    labels = np.zeros((4, 2, 2), np.uint8)
+    scan = make_scan(image=image, labels=labels)
+    np.testing.assert_array_equal(read_scan(write_scan(scan, tmp_path)).image, image)
+
+
+def test_viewers_find_the_geometry(tmp_path):
+    scan = make_scan()
+    folder = write_scan(scan, tmp_path)
+    for name in ("image.nii.gz", "label.nii.gz"):
+        image = nibabel.load(folder / name)
+        np.testing.assert_allclose(image.affine, scan.affine, rtol=1e-6)
+        assert image.header["sform_code"] == image.header["qform_code"] == 1
+        assert image.header.get_xyzt_units()[0] == "mm"
+        assert image.shape == (7, 9, 4)
+
+
+def test_rewriting_replaces_the_whole_folder(tmp_path):
+    write_scan(make_scan(), tmp_path)
+    folder = write_scan(make_scan(labels=None, labelled=np.zeros(4, bool)), tmp_path)
+    assert read_scan(folder).labels is None and not (folder / "label.nii.gz").exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["scan-01"]
+
+
+def test_failure_leaves_what_was_there(tmp_path, monkeypatch):
+    scan = make_scan()
+    write_scan(scan, tmp_path)
+    with pytest.raises(InputError, match="JSON"):
+        write_scan(scan.replace(source={"a": np.nan}), tmp_path)
+    with pytest.raises(InputError, match="folder name"):
+        write_scan(scan.replace(id="../escape"), tmp_path)
+    save = nibabel.save
+
+    def full_disk(image, path):
+        if "label" in str(path):
+            raise OSError("no space left")
+        save(image, path)
+
+    monkeypatch.setattr(nibabel, "save", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        write_scan(scan.replace(image=scan.image + 1), tmp_path)
+    assert_same(scan, read_scan(tmp_path / "scan-01"))
+    assert [p.name for p in tmp_path.iterdir()] == ["scan-01"]
+
+
+def test_stored_scan_still_writes_on_the_users_grid(tmp_path):
+    scan = read_scan(write_scan(make_scan(), tmp_path))
+    mask = np.arange(4 * 9 * 7).reshape(4, 9, 7) % 5
+    written = nibabel.load(write_mask(tmp_path / "m.nii.gz", mask, scan))
+    np.testing.assert_array_equal(written.get_fdata(), mask[::-1].transpose(2, 1, 0))
+    np.testing.assert_allclose(written.affine, scan.file_affine, rtol=1e-6)
+
+
+def test_store_as_cohort(tmp_path):
+    for name in ("b", "a"):
+        write_scan(make_scan(id=name), tmp_path)
+    (tmp_path / ".b.99.new").mkdir()
+    (tmp_path / ".b.99.new" / "scan.json").write_text("{")
+    assert [scan.id for scan in read_cohort(tmp_path, "store")] == ["a", "b"]
+    assert [scan.id for scan in read_scans(tmp_path)] == ["a", "b"]
+    assert [scan.id for scan in read_scans(tmp_path / "a")] == ["a"]
+    assert read_scans(tmp_path / "a", modality="cine")[0].modality == "cine"
+    with pytest.raises(InputError, match=r"scan\.json"):
+        read_cohort(tmp_path / "a", "store")
+
+
+def test_damaged_store(tmp_path):
+    folder = write_scan(make_scan(), tmp_path)
+    text = (folder / "scan.json").read_text()
+    for keep in range(0, len(text) - 2, 97):
+        (folder / "scan.json").write_text(text[:keep])
+        with pytest.raises(InputError, match=r"scan\.json"):
+            read_scan(folder)
+    values = json.loads(text)
+    for key in values:
+        (folder / "scan.json").write_text(json.dumps({k: v for k, v in values.items() if k != key}))
+        with pytest.raises(InputError, match=r"scan\.json"):
+            read_scan(folder)
+    (folder / "scan.json").write_text(json.dumps({**values, "positions_mm": [0, 1]}))
+    with pytest.raises(InputError, match="do not fit"):
+        read_scan(folder)
+    (folder / "scan.json").write_text(text)
+    (folder / "label.nii.gz").unlink()
+    with pytest.raises(InputError, match=r"label\.nii\.gz"):
+        read_scan(folder)
