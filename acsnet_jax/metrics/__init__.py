@@ -1,0 +1,61 @@
+"""How well masks agree: overlap (jitted), surface distance (host) and tables over patients."""
+
+from acsnet_jax.metrics.overlap import (
+    Overlap,
+    balanced_accuracy,
+    dice,
+    overlap,
+    sensitivity,
+    specificity,
+)
+from acsnet_jax.metrics.summary import (
+    LOCATIONS,
+    STRUCTURES,
+    ScarFraction,
+    SliceRecord,
+    Summary,
+    Table1Row,
+    Table2Row,
+    VolumeRecord,
+    locations,
+    scar_fraction,
+    summarise,
+    table1,
+    table2,
+    volume_tertiles,
+    worst_scan,
+)
+from acsnet_jax.metrics.surface import (
+    SurfaceDistance,
+    hausdorff_mm,
+    mean_surface_distance_mm,
+    surface_distance,
+)
+
+__all__ = [
+    "LOCATIONS",
+    "STRUCTURES",
+    "Overlap",
+    "ScarFraction",
+    "SliceRecord",
+    "Summary",
+    "SurfaceDistance",
+    "Table1Row",
+    "Table2Row",
+    "VolumeRecord",
+    "balanced_accuracy",
+    "dice",
+    "hausdorff_mm",
+    "locations",
+    "mean_surface_distance_mm",
+    "overlap",
+    "scar_fraction",
+    "sensitivity",
+    "specificity",
+    "summarise",
+    "surface_distance",
+    "table1",
+    "table2",
+    "volume_tertiles",
+    "worst_scan",
+]

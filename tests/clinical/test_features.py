@@ -1,0 +1,109 @@
+import json
+
+import numpy as np
+import pytest
+
+from acsnet_jax.clinical import (
+    core_scar,
+    features,
+    reference_features,
+    reference_regions,
+)
+from acsnet_jax.types import InputError, Label, Scan, Segmentation
+
+# On each of three slices 8 mm apart: 16 blood pool pixels in 48 of wall, of 2 x 1 mm.
+VOXEL_ML = 2.0 * 1.0 * 8.0 / 1000
+
+
+@pytest.fixture
+def scan():
+    labels = np.zeros((3, 12, 12), np.uint8)
+    labels[:, 2:10, 2:10] = Label.MYOCARDIUM
+    labels[:, 4:8, 4:8] = Label.BLOOD_POOL
+    labels[1, 2, 2:10] = Label.ENHANCEMENT
+    labels[1, 3, 2:4] = Label.NO_REFLOW
+    image = np.full(labels.shape, 10, np.float32)
+    image[1, 2, 2:10] = [100, 90, 80, 70, 60, 50, 49, 40]
+    return Scan(
+        id="ring",
+        image=image,
+        spacing_mm=(2.0, 1.0),
+        positions_mm=np.array([0.0, 8.0, 16.0]),
+        affine=np.eye(4),
+        oriented=False,
+        modality="lge",
+        labels=labels,
+        labelled=np.array([True, True, True]),
+        has_enhancement=True,
+        file_order=np.arange(3),
+        file_affine=np.eye(4),
+    )
+
+
+def as_segmentation(scan):
+    regions = reference_regions(scan)
+    return Segmentation(
+        scan,
+        regions.myocardium,
+        regions.blood_pool,
+        regions.enhancement,
+        regions.core,
+        np.ones(3, bool),
+        None,
+        (1.5, 1.5),
+    )
+
+
+def test_closed_form(scan):
+    result = features(as_segmentation(scan))
+    assert result.blood_pool_volume_ml == pytest.approx(3 * 16 * VOXEL_ML)
+    assert result.myocardial_volume_ml == pytest.approx(3 * 48 * VOXEL_ML)
+    assert result.lv_volume_ml == pytest.approx(3 * 64 * VOXEL_ML)
+    assert result.myocardial_mass_g == pytest.approx(1.05 * 3 * 48 * VOXEL_ML)
+    assert result.enhancement_volume_ml == pytest.approx(10 * VOXEL_ML)
+    assert result.core_scar_volume_ml == pytest.approx(6 * VOXEL_ML)  # 100 down to 50
+    assert result.gray_zone_volume_ml == pytest.approx(4 * VOXEL_ML)
+    assert result.scar_fraction == pytest.approx(10 / 144)
+    assert result.core_fraction == pytest.approx(6 / 144)
+    assert (result.slices, result.slices_used) == (3, 3)
+
+
+def test_the_reference_is_what_the_expert_drew(scan):
+    assert reference_features(scan) == features(as_segmentation(scan))
+
+
+def test_only_labelled_slices_are_reference(scan):
+    half = scan.replace(labelled=np.array([False, True, False]))
+    result = reference_features(half)
+    assert result.lv_volume_ml == pytest.approx(64 * VOXEL_ML)
+    assert (result.slices, result.slices_used) == (3, 1)
+
+
+def test_enhancement_that_nobody_assessed_is_null(scan):
+    result = reference_features(scan.replace(has_enhancement=False))
+    assert result.scar_fraction is None
+    assert result.core_scar_volume_ml is None
+    assert json.loads(json.dumps(result._asdict(), allow_nan=False))["scar_fraction"] is None
+
+
+def test_an_empty_segmentation_has_no_fractions(scan):
+    empty = np.zeros(scan.image.shape, bool)
+    result = features(
+        Segmentation(scan, empty, empty, empty, empty, np.zeros(3, bool), None, (1.5, 1.5))
+    )
+    assert result.lv_volume_ml == 0
+    assert result.scar_fraction is None
+    assert result.slices_used == 0
+
+
+def test_the_readers_offset_moves_the_half_maximum(scan):
+    enhancement = reference_regions(scan).enhancement
+    shifted = scan.replace(image=scan.image + 1000, source={"signal_zero": 1000})
+    np.testing.assert_array_equal(core_scar(shifted, enhancement), core_scar(scan, enhancement))
+
+
+def test_errors_name_the_scan(scan):
+    with pytest.raises(InputError, match=r"ring.*labels"):
+        reference_features(scan.replace(labels=None, labelled=np.zeros(3, bool)))
+    with pytest.raises(InputError, match=r"ring.*slice"):
+        features(as_segmentation(scan.replace(positions_mm=np.array([0.0, 8.0, 8.0]))))
