@@ -5,16 +5,21 @@ This module imports nothing of the package, so that every other module may impor
 
 import dataclasses
 import enum
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Float32, Float64, Int, UInt8
 
 Modality = Literal["lge", "cine"]
 Spacing = tuple[float, float]
 """(row, column) distance of pixel centres in mm."""
 
-Mask = Bool[Array, "*batch height width"]
+SpacingLike = ArrayLike | Sequence[float]
+"""One (row, column) spacing, or one a mask, ``[*batch, 2]``, in mm."""
+
+Mask = Bool[Array | np.ndarray, "*batch height width"]
 
 
 class InputError(ValueError):

@@ -1,0 +1,30 @@
+"""Anatomical criteria of slices and stacks."""
+
+from acsnet_jax.anatomy.criteria import (
+    CRITERIA,
+    Anatomy,
+    Criterion,
+    Thresholds,
+    check,
+    failures,
+    fit_thresholds,
+    is_valid,
+    measure,
+    regions,
+)
+from acsnet_jax.anatomy.volume import fit_max_change, trim_stack
+
+__all__ = [
+    "CRITERIA",
+    "Anatomy",
+    "Criterion",
+    "Thresholds",
+    "check",
+    "failures",
+    "fit_max_change",
+    "fit_thresholds",
+    "is_valid",
+    "measure",
+    "regions",
+    "trim_stack",
+]

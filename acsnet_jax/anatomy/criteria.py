@@ -1,0 +1,520 @@
+"""Anatomical criteria of a short-axis myocardium mask: measures, thresholds, and delta.
+
+Masks are ``Bool[*batch, height, width]`` of any batch shape and image size; ``spacing_mm`` is the
+(row, column) distance of pixel centres, one pair for all masks or ``[*batch, 2]``. Foreground is
+8-connected, background 4-connected, and everything outside the array is background. All functions
+but `fit_thresholds` may be traced by ``jit`` and ``vmap``; none calls back to the host.
+
+Criteria are data: `CRITERIA` names a measure, a bound and the masks to which it applies, and
+`check` holds any named tuple of measures against any thresholds. Another shape needs another tuple
+of measures and another list of criteria, nothing else.
+
+References:
+    ACSNet, Methods, stage 3: the function delta. Painchaud et al., "Cardiac MRI segmentation with
+    strong anatomical guarantees", MICCAI 2019.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.custom_batching import custom_vmap
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float32, Int32
+
+from acsnet_jax.ops import bits, components, distance, flood, hull, morphology, polar, quads
+from acsnet_jax.ops.subset import on_subset
+from acsnet_jax.types import InputError, Mask, SpacingLike
+
+GAP_MIN_DEG = 5.0
+"""An open mask has at least one empty bin."""
+
+_CHUNK = {"cpu": 1024}
+_CHUNK_ACCELERATOR = 8192
+_RING_BLOCK = 256
+_GRID_BLOCK = 32
+_LANES_BLOCK = 64
+_TRIES = 12  # holes taken out one by one before a mask is labelled
+_MARGIN = 1e-5
+_LARGEST = 2**30  # bound of coordinate sums: twice a sum must fit an int32
+
+
+class Anatomy(NamedTuple):
+    """Measures of masks. What does not apply to a mask's kind is NaN (`hollow`: False).
+
+    A mask with a hole is a ring; a mask without is open, "C"-shaped. An empty mask is open, with no
+    objects, and all its real measures but the areas are NaN.
+
+    Attributes:
+        objects: number of 8-connected components.
+        holes: number of 4-connected background components that do not reach the outside.
+        extra_hole_area_mm2: area of all holes but the largest, which is the cavity.
+        is_ring: whether there is a hole.
+        circularity_epi: ring only. 4 pi area / perimeter^2 of the filled mask, in about [0, 1.1];
+            Crofton perimeter in 4 directions, on the pixel grid.
+        circularity_endo: ring only. The same of the cavity.
+        convexity_defect_mm: ring only. How deep the outline of the filled mask dents below its
+            hull, >= 0.
+        wall_min_mm: ring only. Smallest distance between the centres of a cavity pixel and a pixel
+            outside the filled mask, less one pixel.
+        wall_max_mm: ring: largest distance from a pixel that 4-touches the filled mask from outside
+            to the cavity, less one pixel. Open: twice the largest distance from a mask pixel to the
+            nearest pixel off the mask, less one pixel. One pixel is sqrt(s_y s_x).
+        gap_deg: open only. 5 degrees times the longest circular run of empty 5-degree bins around
+            the centroid.
+        hollow: open only. Whether the pixel nearest to the centroid is off the mask; of pixels
+            equally near, the first in raster order.
+        area_mm2: area of the mask.
+    """
+
+    objects: Int32[Array, "*batch"]
+    holes: Int32[Array, "*batch"]
+    extra_hole_area_mm2: Float32[Array, "*batch"]
+    is_ring: Bool[Array, "*batch"]
+    circularity_epi: Float32[Array, "*batch"]
+    circularity_endo: Float32[Array, "*batch"]
+    convexity_defect_mm: Float32[Array, "*batch"]
+    wall_min_mm: Float32[Array, "*batch"]
+    wall_max_mm: Float32[Array, "*batch"]
+    gap_deg: Float32[Array, "*batch"]
+    hollow: Bool[Array, "*batch"]
+    area_mm2: Float32[Array, "*batch"]
+
+
+class Thresholds(NamedTuple):
+    """Bounds fitted to expert masks: floats or scalar arrays.
+
+    Attributes:
+        circularity_epi: lower bound.
+        circularity_endo: lower bound.
+        convexity_defect_mm: upper bound.
+        wall_min_mm: lower bound.
+        wall_max_mm: upper bound.
+        gap_max_deg: upper bound of the gap of an open mask; 0 forbids open masks.
+    """
+
+    circularity_epi: ArrayLike
+    circularity_endo: ArrayLike
+    convexity_defect_mm: ArrayLike
+    wall_min_mm: ArrayLike
+    wall_max_mm: ArrayLike
+    gap_max_deg: ArrayLike = 100.0
+
+
+class Criterion(NamedTuple):
+    """One condition on one measure.
+
+    Attributes:
+        name: what tables call it.
+        measure: field of the measures.
+        bound: whether the measure must be equal to the limit, not below or not above it.
+        limit: a number, or the field of the thresholds that holds it.
+        applies: to all masks, or only to those of a kind (`Anatomy.is_ring`).
+    """
+
+    name: str
+    measure: str
+    bound: Literal["equal", "lower", "upper"]
+    limit: str | float
+    applies: Literal["all", "ring", "open"] = "all"
+
+
+CRITERIA: tuple[Criterion, ...] = (
+    Criterion("objects", "objects", "equal", 1.0),
+    Criterion("extra holes", "extra_hole_area_mm2", "upper", 0.0),
+    Criterion("epicardial circularity", "circularity_epi", "lower", "circularity_epi", "ring"),
+    Criterion("endocardial circularity", "circularity_endo", "lower", "circularity_endo", "ring"),
+    Criterion("convexity defect", "convexity_defect_mm", "upper", "convexity_defect_mm", "ring"),
+    Criterion("thin wall", "wall_min_mm", "lower", "wall_min_mm", "ring"),
+    Criterion("thick wall", "wall_max_mm", "upper", "wall_max_mm"),
+    Criterion("closed gap", "gap_deg", "lower", GAP_MIN_DEG, "open"),
+    Criterion("wide gap", "gap_deg", "upper", "gap_max_deg", "open"),
+    Criterion("hollow", "hollow", "equal", 1.0, "open"),
+)
+
+
+def measure(mask: Mask, spacing_mm: SpacingLike) -> Anatomy:
+    """Measures masks, exactly as defined.
+
+    Args:
+        mask: any batch shape and image size up to 1000 x 1000.
+        spacing_mm: (row, column), ``[2]`` or ``[*batch, 2]``, above 0.
+
+    Returns:
+        One entry a mask.
+
+    Raises:
+        InputError: if spacing and mask do not fit together.
+    """
+    return _measured(mask, spacing_mm, _exact)
+
+
+def is_valid(mask: Mask, spacing_mm: SpacingLike, thresholds: Thresholds) -> Bool[Array, "*batch"]:
+    """Delta: whether masks satisfy every criterion. An empty mask does not.
+
+    Faster than `failures`: a mask with several objects or holes is turned down without the
+    measures that tell how else it fails.
+
+    Args:
+        mask: any batch shape and image size.
+        spacing_mm: (row, column), ``[2]`` or ``[*batch, 2]``, above 0.
+        thresholds: usually from `fit_thresholds`.
+
+    Raises:
+        InputError: if spacing and mask do not fit together.
+    """
+    anatomy = _measured(mask, spacing_mm, _of_plausible)
+    return ~jnp.any(check(anatomy, thresholds, CRITERIA), axis=-1)
+
+
+def failures(
+    mask: Mask, spacing_mm: SpacingLike, thresholds: Thresholds
+) -> Bool[Array, "*batch criteria"]:
+    """Which criteria masks fail, in the order of `CRITERIA`. An empty mask fails "objects".
+
+    Args:
+        mask: any batch shape and image size.
+        spacing_mm: (row, column), ``[2]`` or ``[*batch, 2]``, above 0.
+        thresholds: usually from `fit_thresholds`.
+
+    Raises:
+        InputError: if spacing and mask do not fit together.
+    """
+    return check(measure(mask, spacing_mm), thresholds, CRITERIA)
+
+
+def check(
+    measures: Any, thresholds: Any, criteria: Sequence[Criterion]
+) -> Bool[Array, "*batch criteria"]:
+    """Holds measures against criteria; the rule behind `failures`, for shapes of any kind.
+
+    Args:
+        measures: named tuple of arrays; has ``is_ring`` if a criterion applies to one kind only.
+        thresholds: named tuple with the limits that criteria name.
+        criteria: what to check.
+
+    Returns:
+        True where a criterion applies and fails. A measure that applies but is NaN fails.
+    """
+    failed = []
+    for criterion in criteria:
+        value = getattr(measures, criterion.measure).astype(jnp.float32)
+        limit = criterion.limit
+        limit = getattr(thresholds, limit) if isinstance(limit, str) else limit
+        limit = jnp.broadcast_to(jnp.asarray(limit, jnp.float32), value.shape)
+        passed = {"equal": value == limit, "lower": value >= limit, "upper": value <= limit}
+        fails = ~passed[criterion.bound]
+        if criterion.applies != "all":
+            ring = criterion.applies == "ring"
+            fails = fails & (measures.is_ring if ring else ~measures.is_ring)
+        failed.append(fails)
+    return jnp.stack(failed, axis=-1)
+
+
+def fit_thresholds(
+    masks: Bool[Array | np.ndarray, "n height width"],
+    spacing_mm: SpacingLike,
+    coverage: float = 0.99,
+    *,
+    gap_max_deg: float = 100.0,
+) -> Thresholds:
+    """Sets each bound as tight as it can be while it alone accepts ``coverage`` of expert masks.
+
+    Bounds are loosened by 1e-5 of their value (of 1, if that is more), the rounding that float32
+    measures of one mask may show between batch shapes and devices. Runs on the host.
+
+    Args:
+        masks: expert masks; empty ones do not count.
+        spacing_mm: (row, column), ``[2]`` or ``[n, 2]``.
+        coverage: fraction in (0, 1] of the masks to which a criterion applies.
+        gap_max_deg: largest gap of an open mask; 0 forbids open masks.
+
+    Raises:
+        InputError: if coverage is out of range, or no mask is a ring.
+    """
+    if not 0 < coverage <= 1:
+        raise InputError(f"coverage must lie in (0, 1], not {coverage}")
+    anatomy = jax.jit(measure)(jnp.asarray(masks), jnp.asarray(spacing_mm, jnp.float32))
+    bounds = {}
+    for criterion in CRITERIA:
+        name = criterion.limit
+        if not isinstance(name, str) or name == "gap_max_deg":
+            continue
+        values = np.asarray(getattr(anatomy, criterion.measure), np.float64)
+        values = np.sort(values[~np.isnan(values)])
+        if values.size == 0:
+            raise InputError(f"no mask to fit {name} to: give expert masks with closed rings")
+        spare = values.size - math.ceil(coverage * values.size - 1e-9)
+        upper = criterion.bound == "upper"
+        value = values[-1 - spare] if upper else values[spare]
+        slack = _MARGIN * max(1.0, abs(value))
+        bounds[name] = float(value + slack if upper else value - slack)
+    return Thresholds(**bounds, gap_max_deg=gap_max_deg)
+
+
+def regions(mask: Mask) -> tuple[Mask, Mask]:
+    """The epicardial region and the cavity of masks.
+
+    Args:
+        mask: any batch shape and image size.
+
+    Returns:
+        The mask with all its holes filled, and its largest hole (on a tie the first in raster
+        order), empty where the mask is open.
+    """
+    return _regions(mask)
+
+
+@custom_vmap
+def _regions(mask):
+    height, width = mask.shape[-2:]
+
+    def chunk(masks):
+        rows = bits.pack_rows(masks)
+        scene = _fill(rows, width)
+        _, _, cavity = _count_and_choose(scene, width)
+        return tuple(
+            bits.unpack_rows(r, masks.shape[0], height, width) for r in (scene.filled, cavity)
+        )
+
+    return jax.tree.map(
+        lambda x: x.reshape(mask.shape), _in_chunks(chunk, (mask.reshape(-1, height, width),))
+    )
+
+
+@_regions.def_vmap
+def _regions_vmap(axis_size, in_batched, mask):
+    del axis_size, in_batched
+    return _regions(mask), (True, True)
+
+
+def _measured(mask, spacing_mm, counts):
+    """Checks and broadcasts the spacing, then measures."""
+    batch, (height, width) = mask.shape[:-2], mask.shape[-2:]
+    spacing = jnp.asarray(spacing_mm, jnp.float32)
+    if spacing.shape not in ((2,), (*batch, 2)):
+        raise InputError(
+            f"spacing_mm has shape {spacing.shape}; give (2,) or {(*batch, 2)} for masks"
+            f" {mask.shape}"
+        )
+    if height * width * (max(height, width) + 1) >= _LARGEST:
+        raise InputError(f"masks of {height} x {width} pixels are too large: crop to 1000 x 1000")
+    if spacing.ndim == 1:
+        spacing = jnp.broadcast_to(spacing.reshape((1,) * len(batch) + (2,)), (*batch, 2))
+    return _MEASURE[counts](mask, spacing)
+
+
+def _batched(counts):
+    """The measures of any batch shape; ``vmap`` adds a batch axis instead of wrapping loops."""
+
+    @custom_vmap
+    def measured(mask, spacing):
+        *batch, height, width = mask.shape
+        chunk = functools.partial(_measure_chunk, counts=counts)
+        flat = _in_chunks(chunk, (mask.reshape(-1, height, width), spacing.reshape(-1, 2)))
+        return jax.tree.map(lambda x: x.reshape(batch), flat)
+
+    @measured.def_vmap
+    def measured_vmap(axis_size, in_batched, mask, spacing):
+        mask, spacing = (
+            x if batched else jnp.broadcast_to(x[None], (axis_size, *x.shape))
+            for x, batched in zip((mask, spacing), in_batched, strict=True)
+        )
+        anatomy = measured(mask, spacing)
+        return anatomy, jax.tree.map(lambda _: True, anatomy)
+
+    return measured
+
+
+def _in_chunks(function, arrays):
+    """Runs a function of arrays ``[n, ...]`` chunk by chunk, so that memory stays bounded."""
+    n = arrays[0].shape[0]
+    size = _CHUNK.get(jax.default_backend(), _CHUNK_ACCELERATOR)
+    if n <= size:
+        return function(*arrays)
+    chunks = -(-n // size)
+
+    def split(x):
+        padded = jnp.pad(x, [(0, chunks * size - n)] + [(0, 0)] * (x.ndim - 1))
+        return padded.reshape(chunks, size, *x.shape[1:])
+
+    results = lax.map(lambda part: function(*part), tuple(split(x) for x in arrays))
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:n], results)
+
+
+class _Scene(NamedTuple):
+    """Masks in rows, the same with all holes filled, and which have an object within a hole."""
+
+    rows: Array
+    filled: Array
+    nested: Array
+
+
+def _fill(rows, width):
+    lanes = bits.lanes_from_rows(rows, width + 2)
+    outside = flood.outside(lanes)
+    outermost = flood.flood(flood.grow(outside), lanes, diagonal=True)
+    return _Scene(rows, bits.rows_from_lanes(~outside), bits.any_lane(lanes & ~outermost))
+
+
+def _count_and_choose(scene, width):
+    """Objects, holes and cavity; floods once more for the masks that this takes."""
+    inner = on_subset(
+        lambda pair: components.object_count(*(bits.lanes_from_rows(r, width + 2) for r in pair)),
+        scene.nested,
+        (scene.rows, scene.filled),
+        block=_LANES_BLOCK,
+        fill=0,
+    )
+    objects = jnp.where(scene.nested, inner, quads.euler_number(scene.filled))
+    holes = objects - quads.euler_number(scene.rows)
+    within = scene.filled & ~scene.rows
+    return objects, holes, _largest_hole(within, holes, width)
+
+
+def _largest_hole(within, holes, width):
+    """The largest component of all holes."""
+
+    def extract(rows):
+        best, sure = components.extract_largest(bits.lanes_from_rows(rows, width + 2), tries=_TRIES)
+        return bits.rows_from_lanes(best), sure
+
+    several = holes > 1
+    largest, sure = on_subset(
+        extract, several, within, block=_LANES_BLOCK, fill=(0, True), cost=holes
+    )
+    unsure = several & ~sure
+    labelled = on_subset(
+        lambda rows: bits.pack_grid(components.label_largest(bits.grid(rows, width + 2))),
+        unsure,
+        within,
+        block=_GRID_BLOCK,
+        fill=0,
+        cost=holes,
+    )
+    largest = jnp.where(unsure[None, None, :], labelled, largest)
+    return jnp.where(several[None, None, :], largest, within)
+
+
+def _exact(scene, width):
+    """All masks, with exact counts and the true cavity."""
+    objects, holes, cavity = _count_and_choose(scene, width)
+    return objects, holes, cavity, objects > 0
+
+
+def _of_plausible(scene, width):
+    """Only masks of one object and at most one hole; counts of others are lower bounds above 1."""
+    del width
+    nested = scene.nested.astype(jnp.int32)
+    objects = quads.euler_number(scene.filled) + nested
+    holes = objects - quads.euler_number(scene.rows)
+    return objects, holes, scene.filled & ~scene.rows, (objects == 1) & (holes <= 1)
+
+
+def _measure_chunk(mask, spacing, *, counts):
+    """Measures ``[n, height, width]`` masks; ``counts`` settles objects, holes and the cavity."""
+    n, _, width = mask.shape
+    rows = bits.pack_rows(mask)
+    spacing = jnp.pad(spacing, ((0, rows.shape[-1] - n), (0, 0)), constant_values=1).T
+    scene = _fill(rows, width)
+    objects, holes, cavity, measured = counts(scene, width)
+    is_ring = holes > 0
+    ring = on_subset(
+        _ring_measures,
+        measured & is_ring,
+        (scene.filled, cavity, spacing),
+        block=_RING_BLOCK,
+        fill=_RingMeasures(*[math.nan] * len(_RingMeasures._fields)),
+        cost=bits.count(morphology.outer_contour(scene.filled)),
+    )
+    opened = on_subset(
+        functools.partial(_open_measures, width=width),
+        measured & ~is_ring,
+        (rows, spacing),
+        block=_GRID_BLOCK,
+        fill=_OpenMeasures(math.nan, math.nan, False),
+        cost=bits.count(rows),
+    )
+    pixel_mm2 = spacing[0] * spacing[1]
+    within = bits.count(scene.filled) - bits.count(rows)
+    extra = jnp.where(measured, within - bits.count(cavity), jnp.maximum(holes - 1, 0))
+    anatomy = Anatomy(
+        objects=objects,
+        holes=holes,
+        extra_hole_area_mm2=extra.astype(jnp.float32) * pixel_mm2,
+        is_ring=is_ring,
+        circularity_epi=ring.circularity_epi,
+        circularity_endo=ring.circularity_endo,
+        convexity_defect_mm=ring.convexity_defect_mm,
+        wall_min_mm=ring.wall_min_mm,
+        wall_max_mm=jnp.where(is_ring, ring.wall_max_mm, opened.wall_max_mm),
+        gap_deg=opened.gap_deg,
+        hollow=opened.hollow,
+        area_mm2=bits.count(rows).astype(jnp.float32) * pixel_mm2,
+    )
+    return jax.tree.map(lambda x: x[:n], anatomy)
+
+
+class _RingMeasures(NamedTuple):
+    circularity_epi: Any
+    circularity_endo: Any
+    convexity_defect_mm: Any
+    wall_min_mm: Any
+    wall_max_mm: Any
+
+
+def _ring_measures(arrays):
+    filled, cavity, spacing = arrays
+    around = bits.number_pixels(morphology.outer_contour(filled))
+    endo = bits.number_pixels(morphology.inner_contour(cavity))
+    epi = bits.number_pixels(morphology.inner_contour(filled))
+    # the pixel outside that is nearest to the cavity 4-touches the filled mask, because a step
+    # towards the cavity leaves the outside; likewise the nearest cavity pixel is on its contour
+    thin, thick = distance.nearest_distance_range(around, endo, spacing)
+    pixel_mm = jnp.sqrt(spacing[0] * spacing[1])
+    return _RingMeasures(
+        circularity_epi=quads.circularity(filled),
+        circularity_endo=quads.circularity(cavity),
+        convexity_defect_mm=hull.convexity_defect(epi, spacing),
+        wall_min_mm=thin - pixel_mm,
+        wall_max_mm=thick - pixel_mm,
+    )
+
+
+class _OpenMeasures(NamedTuple):
+    wall_max_mm: Any
+    gap_deg: Any
+    hollow: Any
+
+
+def _open_measures(arrays, *, width):
+    rows, spacing = arrays
+    pixels = bits.number_pixels(rows)
+    deepest = distance.largest_depth(bits.grid(rows, width + 2), spacing)
+    row_sum, column_sum = polar.coordinate_sums(rows)
+    return _OpenMeasures(
+        wall_max_mm=2 * deepest - jnp.sqrt(spacing[0] * spacing[1]),
+        gap_deg=polar.longest_gap_deg(pixels, row_sum, column_sum, spacing),
+        hollow=~_pixel_at(
+            rows, _nearest(row_sum, pixels.count), _nearest(column_sum, pixels.count)
+        ),
+    )
+
+
+def _nearest(total, count):
+    """Integer nearest to total / count, the smaller on a tie; 0 if nothing is counted."""
+    return -((count - 2 * total) // jnp.maximum(2 * count, 1))
+
+
+def _pixel_at(rows, row, column):
+    """The value of one pixel of each mask."""
+    word = rows[row, column // bits.LANES, jnp.arange(rows.shape[-1])]
+    return (word >> (column % bits.LANES).astype(jnp.uint32)) & 1 == 1
+
+
+_MEASURE = {counts: _batched(counts) for counts in (_exact, _of_plausible)}

@@ -1,0 +1,1 @@
+"""Exact, batched operators on binary masks: bit-packing, filling, labelling, quads, distances."""

@@ -1,0 +1,175 @@
+"""The angular gap of a set of pixels around its centroid.
+
+Which of 72 bins a pixel falls in is decided by the sign of a cross product with the nearest bin
+edge. Offsets from the centroid are scaled by the pixel count, so that they are integers, and all
+products are exact: a pixel that lies on an edge, as pixels of symmetric masks do, falls to the bin
+above it, and no pixel close to an edge is misplaced by float32 rounding.
+"""
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float32, Int32
+
+from acsnet_jax.ops.bits import LANES, Pixels, Rows, locate
+
+BINS = 72
+BIN_DEG = 360 // BINS
+_BLOCK = 128
+_WORDS = 3
+_BINS_PER_WORD = BINS // _WORDS
+_HIGH_BITS = 0xFFFFF000  # of a float32: sign, exponent and the upper 12 of 24 significant bits
+
+
+def coordinate_sums(rows: Rows) -> tuple[Int32[Array, " masks"], Int32[Array, " masks"]]:
+    """Sums of the grid rows and of the grid columns of all pixels of each mask."""
+    height, words, _ = rows.shape
+    per_word = lax.population_count(rows).astype(jnp.int32)
+    row_index = jnp.arange(height, dtype=jnp.int32)[:, None]
+    row_sum = jnp.sum(row_index * jnp.sum(per_word, axis=1), axis=0)
+    word_index = LANES * jnp.arange(words, dtype=jnp.int32)[:, None]
+    column_sum = jnp.sum(word_index * jnp.sum(per_word, axis=0), axis=0)
+    for bit in range(5):
+        # bit positions with this binary digit set
+        digit = sum(1 << k for k in range(LANES) if k >> bit & 1)
+        ones = lax.population_count(rows & jnp.uint32(digit)).astype(jnp.int32)
+        column_sum = column_sum + (jnp.sum(ones, axis=(0, 1)) << bit)
+    return row_sum, column_sum
+
+
+def longest_gap_deg(
+    pixels: Pixels,
+    row_sum: Int32[Array, " masks"],
+    column_sum: Int32[Array, " masks"],
+    spacing_mm: Float32[Array, "2 masks"],
+) -> Float32[Array, " masks"]:
+    """5 degrees times the longest circular run of empty bins seen from the centroid.
+
+    Args:
+        pixels: all pixels of each mask.
+        row_sum: from `coordinate_sums`; must stay below 2^30.
+        column_sum: likewise.
+        spacing_mm: pixel size of each mask.
+
+    Returns:
+        A multiple of 5 in [0, 355]; 360 for an empty mask.
+    """
+    masks = pixels.count.shape[0]
+    most = jnp.max(pixels.count)
+
+    def block(state):
+        first, seen = state
+        row, column, exists = locate(pixels, first, _BLOCK)
+        number = pixels.count[None, :]
+        place = bin_of(
+            number * row - row_sum[None, :], number * column - column_sum[None, :], spacing_mm
+        )
+        word = place // _BINS_PER_WORD
+        mark = jnp.uint32(1) << (place - word * _BINS_PER_WORD).astype(jnp.uint32)
+        found = [
+            lax.reduce(
+                jnp.where(exists & (word == w), mark, jnp.uint32(0)),
+                jnp.uint32(0),
+                lax.bitwise_or,
+                (0,),
+            )
+            for w in range(_WORDS)
+        ]
+        return first + _BLOCK, seen | jnp.stack(found)
+
+    start = (jnp.int32(0), jnp.zeros((_WORDS, masks), jnp.uint32))
+    _, seen = lax.while_loop(lambda state: state[0] < most, block, start)
+
+    def extend(k, state):
+        run, longest = state
+        word, bit = (k % BINS) // _BINS_PER_WORD, k % _BINS_PER_WORD
+        empty = ((seen[word] >> bit.astype(jnp.uint32)) & 1) == 0
+        run = jnp.where(empty, run + 1, 0)
+        return run, jnp.maximum(longest, run)
+
+    none = jnp.zeros((masks,), jnp.int32)
+    _, longest = lax.fori_loop(0, 2 * BINS, extend, (none, none))
+    return (BIN_DEG * jnp.minimum(longest, BINS)).astype(jnp.float32)
+
+
+def bin_of(
+    rows: Int32[Array, "size masks"],
+    columns: Int32[Array, "size masks"],
+    spacing_mm: Float32[Array, "2 masks"],
+) -> Int32[Array, "size masks"]:
+    """The bin of each offset, floor(atan2(y, x) / 5 degrees) mod 72; 0 for no offset.
+
+    Args:
+        rows: offset in rows, times any positive number.
+        columns: offset in columns, times the same.
+        spacing_mm: pixel size of each mask.
+    """
+    y, x = _scaled(rows, spacing_mm[0:1]), _scaled(columns, spacing_mm[1:2])
+    guess = jnp.arctan2(y[0] + y[1], x[0] + x[1]) * (180 / math.pi)
+    edge = jnp.round(guess / BIN_DEG).astype(jnp.int32) % BINS
+    cosine = [jnp.take(jnp.asarray(part), edge) for part in _COSINES]
+    sine = [jnp.take(jnp.asarray(part), edge) for part in _SINES]
+    high = low = jnp.zeros_like(guess)
+    for i, j in sorted(_PRODUCTS, key=sum, reverse=True):
+        high, error = _two_sum(high, y[i] * cosine[j])
+        low = low + error
+        high, error = _two_sum(high, -(x[i] * sine[j]))
+        low = low + error
+    return jnp.where(high + low >= 0, edge, (edge + BINS - 1) % BINS)
+
+
+def _scaled(offset, spacing_mm):
+    """Integer offset times spacing as four float32 of at most 12 significant bits each.
+
+    Products of two such parts are exact in float32, whether or not the compiler fuses them with an
+    addition.
+    """
+    high = low = jnp.zeros_like(spacing_mm * offset.astype(jnp.float32))
+    coarse, fine = _halves(spacing_mm)
+    for shift in (0, 12, 24):
+        digit = offset >> shift if shift == 24 else (offset >> shift) & 0xFFF
+        digit = digit.astype(jnp.float32) * float(1 << shift)
+        for part in (fine, coarse):
+            high, error = _two_sum(high, digit * part)
+            low = low + error
+    high, low = _two_sum(high, low)
+    return (*_halves(high), *_halves(low))
+
+
+def _halves(x):
+    """The upper 12 significant bits, and the rest."""
+    bits = lax.bitcast_convert_type(x, jnp.uint32) & jnp.uint32(_HIGH_BITS)
+    high = lax.bitcast_convert_type(bits, jnp.float32)
+    return high, x - high
+
+
+def _two_sum(a, b):
+    """Rounded sum and its exact error (Knuth)."""
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
+
+
+def _parts(values):
+    """Float64 values as four float32 arrays of at most 12 significant bits."""
+    parts = []
+    for _ in range(4):
+        high = (values.astype(np.float32).view(np.uint32) & np.uint32(_HIGH_BITS)).view(np.float32)
+        parts.append(high)
+        values = values - high
+    return parts
+
+
+def _circle():
+    """Cosines of the bin edges, exactly symmetric under reflection."""
+    eighth = [math.cos(math.radians(BIN_DEG * k)) for k in range(BINS // 8 + 1)]
+    quarter = eighth + [math.sin(math.radians(BIN_DEG * k)) for k in range(BINS // 8 - 1, -1, -1)]
+    half = quarter + [-value for value in quarter[-2::-1]]
+    return np.array(half + half[-2:0:-1])
+
+
+_COSINES = _parts(_circle())
+_SINES = _parts(np.roll(_circle(), BINS // 4))
+_PRODUCTS = [(i, j) for i in range(4) for j in range(4) if i + j <= 3]

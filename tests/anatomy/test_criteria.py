@@ -1,0 +1,334 @@
+import functools
+import pathlib
+import sys
+
+import jax
+import jax.numpy as jnp
+import nibabel
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+import masks as generate
+import oracle
+
+from acsnet_jax import anatomy
+from acsnet_jax.types import InputError, Label
+
+COUNTED = ("objects", "holes", "is_ring", "gap_deg", "hollow")
+LOOSE = anatomy.Thresholds(0.6, 0.4, 4.0, 1.0, 20.0)
+measure = jax.jit(anatomy.measure)
+is_valid = jax.jit(anatomy.is_valid)
+failures = jax.jit(anatomy.failures)
+
+
+def assert_equals_oracle(masks, spacing_mm):
+    """Measures and delta of masks [n, h, w]; spacing [2] or [n, 2] that float32 holds exactly."""
+    spacing = np.asarray(spacing_mm, np.float32)
+    found = jax.tree.map(np.asarray, measure(masks, spacing))
+    per_mask = np.broadcast_to(spacing, (len(masks), 2)).astype(np.float64)
+    table = [oracle.measures(m, s) for m, s in zip(masks, per_mask, strict=True)]
+    for name in anatomy.Anatomy._fields:
+        expected = np.array([row[name] for row in table])
+        if name in COUNTED:
+            np.testing.assert_array_equal(getattr(found, name), expected, err_msg=name)
+        else:
+            atol = 1e-3 if name.endswith("mm") else 0
+            np.testing.assert_allclose(
+                getattr(found, name), expected, rtol=1e-4, atol=atol, err_msg=name
+            )
+    valid = np.asarray(is_valid(masks, spacing, LOOSE))
+    expected = [oracle.is_valid(row, LOOSE) for row in table]
+    np.testing.assert_array_equal(valid, expected)
+    failed = np.asarray(failures(masks, spacing, LOOSE))
+    np.testing.assert_array_equal(valid, ~failed.any(axis=-1))
+
+
+@pytest.mark.parametrize(
+    ("shape", "count", "spacing"),
+    [
+        ((64, 64), 2600, (1.5, 1.5)),
+        ((64, 64), 850, "random"),
+        ((96, 96), 1020, (1.375, 1.375)),
+        ((128, 128), 510, (1.25, 1.25)),
+        ((192, 192), 34, (0.75, 1.5)),
+        ((200, 160), 34, "random"),
+    ],
+)
+def test_measures_equal_the_oracle_on_random_masks(shape, count, spacing):
+    masks = generate.random_masks(sum(shape), count, shape)
+    if spacing == "random":
+        rng = np.random.default_rng(0)
+        spacing = rng.choice([0.75, 1.0, 1.375, 1.5, 2.0, 2.5], (count, 2))
+    assert_equals_oracle(masks, spacing)
+
+
+def emidec_masks(root):
+    """One list entry a patient: masks [slices, height, width], spacing."""
+    for path in sorted(root.glob("emidec/Case_*/Contours/*.nii.gz")):
+        image = nibabel.load(path)
+        labels = np.asarray(image.dataobj).transpose(2, 1, 0)
+        zoom = image.header.get_zooms()
+        yield labels >= Label.MYOCARDIUM, (float(zoom[1]), float(zoom[0]))
+
+
+def acdc_masks(root):
+    for path in sorted(root.glob("acdc/patient*/*_gt.nii.gz")):
+        labels = np.asarray(nibabel.load(path).dataobj).transpose(2, 1, 0)
+        yield labels == 2, (1.5, 1.5)
+
+
+def cropped(mask, size):
+    """A square window around the mask; every measure is invariant under translation."""
+    row, column = np.nonzero(mask)
+    out = np.zeros((size, size), bool)
+    if row.size:
+        part = mask[row.min() : row.max() + 1, column.min() : column.max() + 1]
+        out[1 : 1 + part.shape[0], 1 : 1 + part.shape[1]] = part
+    return out
+
+
+@pytest.mark.parametrize("cohort", [emidec_masks, acdc_masks])
+def test_measures_equal_the_oracle_on_expert_masks(data_root, cohort):
+    masks, spacings = [], []
+    for stack, spacing in cohort(data_root):
+        masks += [cropped(mask, 96) for mask in stack]
+        spacings += [spacing] * len(stack)
+    assert len(masks) > 500
+    assert_equals_oracle(np.stack(masks), np.float32(spacings))
+
+
+def annulus(outer, inner, size=96):
+    row, column = np.indices((size, size)) - size // 2
+    squared = row**2 + column**2
+    return (squared <= outer**2) & (squared >= inner**2)
+
+
+def test_annulus_has_the_measures_of_its_radii():
+    mask = annulus(30, 20)
+    found = measure(mask, (1.5, 1.5))
+    assert (found.objects, found.holes, found.is_ring) == (1, 1, True)
+    assert found.extra_hole_area_mm2 == 0
+    np.testing.assert_allclose(found.area_mm2, 1.5**2 * np.pi * (30**2 - 20**2), rtol=0.02)
+    # on the row through the centre: cavity to 19, first pixel outside at 31, one pixel less
+    np.testing.assert_allclose(found.wall_min_mm, 1.5 * 11, atol=1.5)
+    assert found.wall_min_mm <= found.wall_max_mm <= found.wall_min_mm + 1.5
+    assert 0.9 < found.circularity_epi < 1.1
+    assert 0.9 < found.circularity_endo < 1.1
+    assert 0 <= found.convexity_defect_mm < 1.5
+    assert np.isnan(found.gap_deg)
+    assert not found.hollow
+
+
+def test_square_ring_has_exact_measures():
+    mask = np.zeros((40, 50), bool)
+    mask[5:25, 10:40] = True
+    mask[8:22, 15:35] = False
+    found = measure(mask, (2.0, 1.0))
+    assert found.convexity_defect_mm == 0
+    # rows: 3 rows of wall, 4 steps of 2 mm; columns: 5 columns of wall, 6 steps of 1 mm
+    np.testing.assert_allclose(found.wall_min_mm, 6 - np.sqrt(2), rtol=1e-6)
+    # an outer corner pixel's nearest neighbour outside: (4 rows, 5 columns) from the cavity's
+    np.testing.assert_allclose(found.wall_max_mm, np.hypot(4 * 2, 5) - np.sqrt(2), rtol=1e-6)
+
+
+def test_notch_depth_is_the_convexity_defect():
+    mask = np.zeros((64, 64), bool)
+    mask[10:50, 10:50] = True
+    mask[25:35, 25:35] = False
+    mask[10:17, 28:32] = False
+    # the deepest boundary pixel lies below the notch, seven rows under the straight edge
+    assert measure(mask, (1.5, 1.5)).convexity_defect_mm == pytest.approx(7 * 1.5)
+
+
+def test_gap_of_an_arc_is_the_missing_angle():
+    row, column = np.indices((96, 96)) - 48
+    away = np.abs(np.degrees(np.arctan2(row, column)))
+    arc = annulus(30, 24) & (away > 30)
+    found = measure(arc, (1.0, 1.0))
+    assert not found.is_ring
+    assert found.hollow
+    # the centroid moves away from the gap, which narrows it
+    shift = -np.argwhere(arc).mean(axis=0)[1] + 48
+    seen = 2 * np.degrees(np.arctan2(27 * np.sin(np.pi / 6), 27 * np.cos(np.pi / 6) + shift))
+    assert abs(float(found.gap_deg) - seen) <= 10
+
+
+def test_pixels_on_bin_edges_fall_to_the_bin_above():
+    mask = np.zeros((33, 33), bool)
+    mask[16, [4, 28]] = mask[[4, 28], 16] = True
+    mask[[8, 8, 24, 24], [8, 24, 8, 24]] = True
+    # eight pixels at multiples of 45 degrees: 8 empty bins between any two
+    assert measure(mask, (1.4, 1.4)).gap_deg == 40
+
+
+def test_empty_mask_measures_nothing_and_is_not_valid():
+    empty = np.zeros((64, 64), bool)
+    found = measure(empty, (1.5, 1.5))
+    assert (found.objects, found.holes, found.area_mm2) == (0, 0, 0)
+    assert not found.is_ring
+    assert not found.hollow
+    assert np.isnan([found.wall_max_mm, found.gap_deg, found.circularity_epi]).all()
+    assert not is_valid(empty, (1.5, 1.5), LOOSE)
+    assert failures(empty, (1.5, 1.5), LOOSE)[0]
+
+
+def test_full_mask_is_an_open_mask_of_known_depth():
+    found = measure(np.ones((64, 96), bool), (1.0, 2.0))
+    assert (found.objects, found.holes) == (1, 0)
+    np.testing.assert_allclose(found.wall_max_mm, 2 * 32 - np.sqrt(2), rtol=1e-6)
+    assert found.gap_deg == 0
+
+
+@functools.cache
+def some_masks():
+    centred = generate.random_masks(3, 170, (64, 64))
+    return np.pad(centred, ((0, 0), (8, 8), (8, 8)))
+
+
+def assert_same(found, expected, *, but=()):
+    for name in set(anatomy.Anatomy._fields) - set(but):
+        np.testing.assert_allclose(
+            getattr(found, name), getattr(expected, name), rtol=1e-5, atol=1e-4, err_msg=name
+        )
+
+
+@pytest.mark.parametrize("shift", [(5, -8), (-8, 3)])
+def test_translation_changes_nothing(shift):
+    masks = some_masks()
+    expected = measure(masks, (1.5, 1.25))
+    assert_same(measure(np.roll(masks, shift, axis=(1, 2)), (1.5, 1.25)), expected)
+
+
+TURNS = {
+    "flip rows": (lambda m: m[:, ::-1], False),
+    "flip columns": (lambda m: m[:, :, ::-1], False),
+    "quarter turn": (lambda m: np.rot90(m, axes=(1, 2)), True),
+    "transpose": (lambda m: m.swapaxes(1, 2), True),
+}
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_flips_and_turns_change_only_what_ties_and_bins_decide(turn):
+    function, swaps = TURNS[turn]
+    masks = some_masks()
+    cavities = np.array([_hole_areas(m) for m in masks])
+    masks = masks[cavities]  # the choice among equal largest holes follows the raster order
+    spacing = (1.5, 1.25)
+    expected = measure(masks, spacing)
+    turned = measure(np.ascontiguousarray(function(masks)), spacing[::-1] if swaps else spacing)
+    assert_same(turned, expected, but=("gap_deg", "hollow"))
+    # a pixel on an edge between bins may change sides, at both ends of the gap
+    gaps = np.abs(np.asarray(turned.gap_deg) - np.asarray(expected.gap_deg))
+    assert np.nanmax(gaps) <= 10
+
+
+def _hole_areas(mask):
+    labels, count = oracle.holes_of(mask)
+    areas = np.sort(np.bincount(labels.ravel(), minlength=count + 1)[1:])
+    return count < 2 or areas[-1] > areas[-2]
+
+
+def test_any_batch_shape_jit_and_vmap_agree():
+    masks = generate.random_masks(5, 34, (64, 64)).reshape(2, 17, 64, 64)
+    spacing = np.random.default_rng(0).choice([1.0, 1.5], (2, 17, 2)).astype(np.float32)
+    expected = measure(masks, spacing)
+    assert expected.objects.shape == (2, 17)
+    assert_same(anatomy.measure(masks[1], spacing[1]), jax.tree.map(lambda x: x[1], expected))
+    assert_same(
+        anatomy.measure(masks[1, 3], spacing[1, 3]), jax.tree.map(lambda x: x[1, 3], expected)
+    )
+    assert_same(jax.jit(jax.vmap(jax.vmap(anatomy.measure)))(masks, spacing), expected)
+    shared = jax.vmap(anatomy.measure, in_axes=(0, None))(masks, np.float32([1.5, 1.5]))
+    assert_same(shared, measure(masks, (1.5, 1.5)))
+    valid = jax.vmap(anatomy.is_valid, in_axes=(1, None, None), out_axes=1)
+    np.testing.assert_array_equal(
+        valid(masks, (1.5, 1.5), LOOSE), is_valid(masks, (1.5, 1.5), LOOSE)
+    )
+
+
+def test_large_batches_are_measured_in_chunks():
+    masks = np.tile(generate.random_masks(6, 41, (16, 64)), (30, 1, 1))
+    found = measure(masks, (1.5, 1.5))
+    once = measure(masks[:41], (1.5, 1.5))
+    assert_same(found, jax.tree.map(lambda x: jnp.tile(x, 30), once))
+
+
+def test_regions_equal_the_oracle():
+    masks = generate.random_masks(9, 85, (64, 64)).reshape(5, 17, 64, 64)
+    filled, cavity = jax.jit(anatomy.regions)(masks)
+    again = jax.vmap(anatomy.regions)(masks)
+    for k in np.ndindex(5, 17):
+        expected = oracle.regions(masks[k])
+        np.testing.assert_array_equal(filled[k], expected[0])
+        np.testing.assert_array_equal(cavity[k], expected[1])
+    np.testing.assert_array_equal(again[0], filled)
+    np.testing.assert_array_equal(again[1], cavity)
+
+
+def test_thresholds_are_the_tightest_of_their_coverage():
+    rng = np.random.default_rng(1)
+    rings = np.stack([generate.ring(rng, (64, 64), strength=0.5) for _ in range(150)])
+    masks = np.concatenate([rings, np.zeros((3, 64, 64), bool)])
+    thresholds = anatomy.fit_thresholds(masks, (1.5, 1.5), 0.9, gap_max_deg=0.0)
+    assert thresholds.gap_max_deg == 0
+    found = measure(masks, (1.5, 1.5))
+    for name in thresholds._fields[:-1]:
+        values = np.asarray(getattr(found, name))
+        values = values[~np.isnan(values)]
+        upper = name in ("convexity_defect_mm", "wall_max_mm")
+        bound = getattr(thresholds, name)
+        need = int(np.ceil(0.9 * len(values)))
+        accepted = values <= bound if upper else values >= bound
+        tighter = values < bound - 1e-3 if upper else values > bound + 1e-3
+        assert accepted.sum() >= need > tighter.sum()
+
+
+def test_thresholds_may_be_traced():
+    mask = annulus(30, 20)
+    strict = LOOSE._replace(wall_max_mm=1.0)
+    both = jax.tree.map(lambda *x: jnp.array(x), LOOSE, strict)
+    valid = jax.jit(jax.vmap(lambda t: anatomy.is_valid(mask, (1.5, 1.5), t)))(both)
+    np.testing.assert_array_equal(valid, [True, False])
+
+
+def test_failures_name_what_is_wrong():
+    names = [criterion.name for criterion in anatomy.CRITERIA]
+    good = annulus(30, 20)
+    damaged = {
+        "objects": good | annulus(3, 0),
+        "extra holes": good & ~np.roll(annulus(1, 0), 25, axis=0),
+        "thick wall": annulus(44, 10),
+        "hollow": annulus(20, 0),
+    }
+    assert not np.any(failures(good, (1.5, 1.5), LOOSE))
+    for name, mask in damaged.items():
+        failed = np.asarray(failures(mask, (1.5, 1.5), LOOSE))
+        assert failed[names.index(name)], name
+    open_mask = good.copy()
+    open_mask[46:51, 48:] = False
+    assert is_valid(open_mask, (1.5, 1.5), LOOSE)
+    assert not is_valid(open_mask, (1.5, 1.5), LOOSE._replace(gap_max_deg=0.0))
+
+
+def test_other_shapes_need_only_other_criteria():
+    criteria = (
+        anatomy.Criterion("holes", "holes", "equal", 0.0),
+        anatomy.Criterion("area", "area_mm2", "upper", "wall_max_mm"),
+    )
+    measures = measure(np.stack([annulus(20, 0), annulus(20, 10)]), (1.0, 1.0))
+    failed = anatomy.check(measures, LOOSE._replace(wall_max_mm=1100.0), criteria)
+    np.testing.assert_array_equal(failed, [[False, True], [True, False]])
+
+
+def test_bad_input_is_named():
+    mask = np.zeros((4, 32, 32), bool)
+    with pytest.raises(InputError, match=r"spacing_mm has shape \(3,\)"):
+        anatomy.measure(mask, (1.0, 1.0, 1.0))
+    with pytest.raises(InputError, match="too large"):
+        jax.eval_shape(anatomy.measure, jnp.zeros((2000, 2000), bool), jnp.ones(2))
+    with pytest.raises(InputError, match="no mask to fit"):
+        anatomy.fit_thresholds(mask, (1.0, 1.0))
+    with pytest.raises(InputError, match="coverage"):
+        anatomy.fit_thresholds(mask, (1.0, 1.0), 1.5)
