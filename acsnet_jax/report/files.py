@@ -1,0 +1,43 @@
+"""Files that are whole or absent: written under a temporary name, then renamed."""
+
+import contextlib
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+
+from acsnet_jax.clinical import Features
+
+
+@contextlib.contextmanager
+def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A temporary path beside ``path`` that takes its place when the block ends well.
+
+    Args:
+        path: the final path; its folder is made if need be.
+
+    Yields:
+        The temporary path, with the same suffix. It is removed if the block raises.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(text: str, path: pathlib.Path) -> None:
+    """Write UTF-8 text, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_features(features: Features, path: pathlib.Path) -> None:
+    """Write ``features.json``: one object, its units in its names, null for what was not assessed.
+
+    Raises:
+        ValueError: a feature is not a finite number.
+    """
+    write_text(json.dumps(features._asdict(), indent=2, allow_nan=False) + "\n", path)

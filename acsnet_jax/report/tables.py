@@ -1,0 +1,229 @@
+"""Tables 1 and 2 as text: the paper's own figures beside ours, as CSV and Markdown.
+
+Balanced accuracy and relative error are printed in percent, distances in mm, volumes in mL (the
+paper's cc). Every row prints n: patients averaged, and records counted of records offered.
+"""
+
+import csv
+import io
+import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from acsnet_jax.metrics import LOCATIONS, SliceRecord, Summary, Table1Row, Table2Row
+from acsnet_jax.report.files import write_text
+
+STRUCTURE_NAMES = {
+    "lv": "LV",
+    "myocardium": "MYO",
+    "enhancement": "Enhancement",
+    "core": "Core scar",
+}
+TERTILES = ("lower", "middle", "upper")
+
+_MEASURES = {
+    "balanced_accuracy": ("BA (%)", 100.0, 1),
+    "dice": ("Dice", 1.0, 2),
+    "hausdorff_mm": ("HD (mm)", 1.0, 1),
+    "truth_ml": ("GT (mL)", 1.0, 0),
+    "predicted_ml": ("Pred (mL)", 1.0, 0),
+    "relative_error": ("Norm. MAE (%)", 100.0, 1),
+}
+
+PAPER_TABLE1: dict[tuple[str, str], tuple[str, str, str, str]] = {
+    ("lv", "balanced_accuracy"): ("96.3 ± 0.4", "96.3 ± 0.4", "96.2 ± 0.5", "96.3 ± 0.2"),
+    ("lv", "dice"): ("0.92 ± 0.02", "0.95 ± 0.01", "0.94 ± 0.01", "0.93 ± 0.01"),
+    ("lv", "hausdorff_mm"): ("6.9 ± 1.6", "6.1 ± 0.8", "6.6 ± 1.5", "6.5 ± 0.8"),
+    ("myocardium", "balanced_accuracy"): ("93.3 ± 1.1", "93.1 ± 1.2", "92.9 ± 1.4", "93.1 ± 0.7"),
+    ("myocardium", "dice"): ("0.75 ± 0.04", "0.82 ± 0.02", "0.80 ± 0.04", "0.79 ± 0.02"),
+    ("myocardium", "hausdorff_mm"): ("6.4 ± 0.7", "6.6 ± 0.7", "7.2 ± 1.5", "6.7 ± 0.6"),
+    ("enhancement", "balanced_accuracy"): ("69.9 ± 2.3", "69.8 ± 2.6", "70.4 ± 2.6", "70.0 ± 1.4"),
+    ("enhancement", "dice"): ("0.51 ± 0.06", "0.48 ± 0.07", "0.59 ± 0.09", "0.51 ± 0.04"),
+    ("enhancement", "hausdorff_mm"): ("16.8 ± 3.4", "24.0 ± 6.6", "19.8 ± 8.7", "19.9 ± 3.3"),
+    ("core", "balanced_accuracy"): ("74.9 ± 2.8", "74.3 ± 3.1", "75.5 ± 3.3", "74.9 ± 1.8"),
+    ("core", "dice"): ("0.57 ± 0.08", "0.52 ± 0.09", "0.63 ± 0.11", "0.57 ± 0.05"),
+    ("core", "hausdorff_mm"): ("14.9 ± 3.7", "24.4 ± 6.7", "18.1 ± 8.9", "18.9 ± 3.5"),
+}
+"""Paper, table 1: apex, middle, base, total; mean ± 95% confidence interval size."""
+
+PAPER_TABLE2: dict[tuple[str, str], tuple[str, str, str, str]] = {
+    ("lv", "truth_ml"): ("226 (186-259)", "307 (280-327)", "405 (334-573)", "312 (186-573)"),
+    ("lv", "predicted_ml"): ("237 (193-273)", "312 (279-339)", "424 (342-614)", "323 (193-614)"),
+    ("lv", "relative_error"): (
+        "10.3 (4.8-18.8)",
+        "4.5 (0.6-8.0)",
+        "4.4 (1.3-10.3)",
+        "6.3 (0.6-18.8)",
+    ),
+    ("myocardium", "truth_ml"): ("121 (85-159)", "171 (110-215)", "180 (114-274)", "158 (85-274)"),
+    ("myocardium", "predicted_ml"): (
+        "144 (109-186)",
+        "187 (144-226)",
+        "217 (159-351)",
+        "183 (109-351)",
+    ),
+    ("myocardium", "relative_error"): (
+        "24.1 (12.6-41.1)",
+        "12.7 (1.8-30.8)",
+        "24.7 (2.2-53.7)",
+        "20.1 (1.8-53.7)",
+    ),
+    ("enhancement", "truth_ml"): ("27 (15-46)", "24 (3-39)", "30 (7-47)", "27 (3-47)"),
+    ("enhancement", "predicted_ml"): ("21 (7-43)", "19 (0-33)", "26 (3-38)", "22 (0-43)"),
+    ("enhancement", "relative_error"): (
+        "26.6 (5.9-53.4)",
+        "31.1 (3.8-100.0)",
+        "45.4 (15.9-87.5)",
+        "34.2 (3.8-100.0)",
+    ),
+    ("core", "truth_ml"): ("13 (6-21)", "11 (1-19)", "17 (4-30)", "13 (1-30)"),
+    ("core", "predicted_ml"): ("11 (5-20)", "9 (0-17)", "14 (2-22)", "12 (0-22)"),
+    ("core", "relative_error"): (
+        "14.4 (1.2-41.2)",
+        "42.5 (18.2-100.0)",
+        "42.7 (32.1-72.0)",
+        "33.7 (1.2-100.0)",
+    ),
+}
+"""Paper, table 2: lower, middle, upper, total; mean (range over patients)."""
+
+
+class TextTable(NamedTuple):
+    """A table ready to print: a header, and rows of as many cells."""
+
+    header: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+def measure_name(measure: str) -> str:
+    """A measure as the paper heads it, with its unit."""
+    return _MEASURES[measure][0]
+
+
+def _number(value: float | None, measure: str) -> str:
+    _, scale, digits = _MEASURES[measure]
+    return "n/a" if value is None else f"{scale * value:.{digits}f}"
+
+
+def _with_interval(summary: Summary, measure: str) -> str:
+    mean = _number(summary.mean, measure)
+    if summary.half_width is None:
+        return mean
+    return f"{mean} ± {_number(summary.half_width, measure)}"
+
+
+def _with_range(summary: Summary, measure: str) -> str:
+    mean = _number(summary.mean, measure)
+    if summary.mean is None:
+        return mean
+    return f"{mean} ({_number(summary.low, measure)}-{_number(summary.high, measure)})"
+
+
+def _counts(total: Summary) -> tuple[str, str]:
+    return str(total.patients), f"{total.counted} of {total.n}"
+
+
+def table1_text(rows: Sequence[Table1Row]) -> TextTable:
+    """Table 1 for readers: mean ± half the 95% confidence interval over patients."""
+    header = ("Region", "Measure", "Apex", "Middle", "Base", "Total", "Paper: apex")
+    header += ("Paper: middle", "Paper: base", "Paper: total", "Patients", "Slices counted")
+    return TextTable(
+        header,
+        [
+            (
+                STRUCTURE_NAMES[row.structure],
+                measure_name(row.measure),
+                *(_with_interval(cell, row.measure) for cell in row[2:]),
+                *PAPER_TABLE1[row.structure, row.measure],
+                *_counts(row.total),
+            )
+            for row in rows
+        ],
+    )
+
+
+def table2_text(rows: Sequence[Table2Row]) -> TextTable:
+    """Table 2 for readers: mean (range) over patients; the interval of the total in its column."""
+    header = ("Region", "Measure", "Lower tertile", "Middle tertile", "Upper tertile", "Total")
+    header += ("Total ± CI", "Paper: lower", "Paper: middle", "Paper: upper", "Paper: total")
+    header += ("Patients", "Patients counted")
+    return TextTable(
+        header,
+        [
+            (
+                STRUCTURE_NAMES[row.structure],
+                measure_name(row.measure),
+                *(_with_range(cell, row.measure) for cell in row[2:]),
+                _with_interval(row.total, row.measure),
+                *PAPER_TABLE2[row.structure, row.measure],
+                *_counts(row.total),
+            )
+            for row in rows
+        ],
+    )
+
+
+def csv_table(rows: Sequence[Table1Row] | Sequence[Table2Row]) -> TextTable:
+    """Either table for programs: one cell of it a row, in base units (fractions, mm, mL)."""
+    header = ("structure", "measure", "group", "mean", "half_width_95", "low", "high")
+    header += ("patients", "records_counted", "records", "paper")
+    table = TextTable(header, [])
+    for row in rows:
+        groups = (*(LOCATIONS if isinstance(row, Table1Row) else TERTILES), "total")
+        paper = PAPER_TABLE1 if isinstance(row, Table1Row) else PAPER_TABLE2
+        published = paper[row.structure, row.measure]
+        for group, cell, printed in zip(groups, row[2:], published, strict=True):
+            numbers = ("" if value is None else f"{value:.6g}" for value in cell[:4])
+            counts = (str(value) for value in cell[4:])
+            table.rows.append((row.structure, row.measure, group, *numbers, *counts, printed))
+    return table
+
+
+def slices_table(records: Sequence[SliceRecord]) -> TextTable:
+    """The slice records themselves, one a row; an empty cell where a measure does not apply."""
+    return TextTable(
+        SliceRecord._fields,
+        [
+            tuple(
+                "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+                for value in record
+            )
+            for record in records
+        ],
+    )
+
+
+def markdown(table: TextTable) -> str:
+    """A table in GitHub's Markdown."""
+    lines = [table.header, tuple("---" for _ in table.header), *table.rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def write_csv(table: TextTable, path: pathlib.Path) -> None:
+    """Write a table as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table.header)
+    writer.writerows(table.rows)
+    write_text(text.getvalue(), path)
+
+
+def write_tables(
+    table1: Sequence[Table1Row],
+    table2: Sequence[Table2Row],
+    folder: pathlib.Path,
+) -> None:
+    """Write ``table1`` and ``table2`` as ``.csv`` (tidy, base units) and ``.md`` (for readers)."""
+    write_csv(csv_table(table1), folder / "table1.csv")
+    write_csv(csv_table(table2), folder / "table2.csv")
+    write_text(
+        'Table 1. Mean ± 95% confidence interval size over patients; "Paper" is the authors\' own'
+        f" cohort.\n\n{markdown(table1_text(table1))}",
+        folder / "table1.md",
+    )
+    write_text(
+        "Table 2. Mean (range) over patients, by tertile of the expert's LV volume. Patients in"
+        " whom the expert saw none of a region have no relative error.\n\n"
+        f"{markdown(table2_text(table2))}",
+        folder / "table2.md",
+    )

@@ -1,0 +1,87 @@
+import dataclasses
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from acsnet_jax.preprocess.cine_to_lge import ConversionSteps
+from acsnet_jax.report import corrections, evaluate, figure4, montage, overlay, worst_case
+from acsnet_jax.types import InputError
+
+
+def check_picture(path):
+    """A picture was written, has something on it, and nothing else lies beside it."""
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    pixels = matplotlib.image.imread(path)
+    assert min(pixels.shape[:2]) > 100
+    assert pixels[..., :3].std() > 0.01
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_overlay(make_segmentation, tmp_path, labelled):
+    overlay(make_segmentation(labelled=labelled, slices=7), tmp_path / "overlay.png")
+    check_picture(tmp_path / "overlay.png")
+
+
+def test_overlay_of_a_partly_labelled_and_trimmed_scan(make_segmentation, tmp_path):
+    segmentation = make_segmentation()
+    partly = segmentation.scan.replace(labelled=np.array([False, True, True, True]))
+    kept = np.array([True, True, True, False])
+    overlay(dataclasses.replace(segmentation, scan=partly, kept=kept), tmp_path / "overlay.png")
+    check_picture(tmp_path / "overlay.png")
+
+
+def test_overlay_of_nothing_found(make_segmentation, tmp_path):
+    segmentation = make_segmentation(labelled=False, slices=2)
+    empty = np.zeros_like(segmentation.core)
+    overlay(
+        dataclasses.replace(
+            segmentation, myocardium=empty, blood_pool=empty, enhancement=empty, core=empty
+        ),
+        tmp_path / "overlay.png",
+    )
+    check_picture(tmp_path / "overlay.png")
+
+
+def test_montage(make_segmentation, tmp_path):
+    cohort = [make_segmentation("a"), make_segmentation("b", labelled=False, slices=1)]
+    montage(cohort, tmp_path / "montage.png")
+    check_picture(tmp_path / "montage.png")
+
+
+def test_worst_case_draws_the_patient_with_the_lowest_dice(make_segmentation, tmp_path):
+    cohort = [make_segmentation("a"), make_segmentation("b", shift=(4, 4))]
+    records = evaluate(cohort).slices
+    assert worst_case(cohort, records, tmp_path / "worst.png") == "b"
+    check_picture(tmp_path / "worst.png")
+    with pytest.raises(InputError, match="b"):
+        worst_case(cohort[:1], records, tmp_path / "worst.png")
+
+
+def test_figure4(make_segmentation, tmp_path):
+    segmentation = make_segmentation()
+    image = segmentation.scan.image
+    scar, eroded = segmentation.enhancement, segmentation.core
+    weight = eroded.astype(np.float32)
+    steps = ConversionSteps(image, scar, eroded, weight, image, image, image)
+    figure4(steps, (1.5, 1.25), tmp_path / "figure4.png")
+    check_picture(tmp_path / "figure4.png")
+
+
+def test_corrections(correction, tmp_path):
+    before = np.asarray(correction.mask).copy()
+    before[1, 2, 2] = True
+    corrections(
+        before,
+        correction.mask,
+        [(), ("objects", "wall_min_mm"), ()],
+        tmp_path / "corrections.png",
+        spacing_mm=(1.5, 1.5),
+    )
+    check_picture(tmp_path / "corrections.png")
+
+
+def test_nothing_to_draw_is_an_error(tmp_path):
+    with pytest.raises(InputError, match="montage"):
+        montage([], tmp_path / "montage.png")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,150 @@
+import dataclasses
+import html.parser
+import json
+
+import numpy as np
+import pytest
+
+from acsnet_jax.metrics import table1, table2
+from acsnet_jax.report import (
+    Picture,
+    Report,
+    Target,
+    certificates,
+    environment,
+    evaluate,
+    training_curves,
+    write_report,
+)
+from acsnet_jax.types import InputError
+
+VOID = {"meta", "img", "br"}
+
+
+class Checker(html.parser.HTMLParser):
+    """Collects ids and sources; fails on tags that do not match."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.ids, self.links, self.text = [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.ids.append(attributes.get("id"))
+        self.links += [attributes[name] for name in ("src", "href") if name in attributes]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def parse(path):
+    checker = Checker()
+    checker.feed(path.read_text(encoding="utf-8"))
+    assert not checker.open
+    return checker
+
+
+@pytest.fixture
+def corrected(make_segmentation, correction):
+    return dataclasses.replace(make_segmentation(slices=3), correction=correction)
+
+
+def all_valid(masks, spacing_mm):
+    assert spacing_mm == (1.5, 1.5)
+    return masks.any(axis=(1, 2))
+
+
+def test_certificates(corrected):
+    kept, mended, empty = certificates(corrected, ["objects", "holes"], all_valid)
+    assert (kept.valid_before, kept.neighbour, kept.latent_distance) == (True, None, None)
+    assert mended.failed_before == ("objects", "holes")
+    assert (mended.neighbour, mended.latent_distance, mended.alpha) == (7, 2.5, 0.25)
+    assert (mended.pixels_changed, mended.area_changed_mm2) == (4, 4 * 1.5 * 1.5)
+    assert mended.valid_after
+    assert empty.empty and not empty.valid_after
+    json.dumps([item._asdict() for item in (kept, mended, empty)], allow_nan=False)
+
+
+def test_without_correction_there_are_no_certificates(make_segmentation):
+    assert certificates(make_segmentation(), [], all_valid) == []
+
+
+def test_the_report_is_one_file_that_needs_no_other(corrected, tmp_path):
+    training_curves({"lv": [{"step": 0, "loss": 1.0}]}, tmp_path / "curves.png")
+    records = evaluate([corrected])
+    picture = Picture("Curves", "Loss against steps.", tmp_path / "curves.png")
+    path = write_report(
+        tmp_path / "out",
+        Report(
+            title="A study",
+            targets=[Target("LV Dice", 0.9, 0.88, "", True)],
+            table1=table1(records.slices),
+            table2=table2(records.volumes),
+            pictures=[picture],
+            worst=picture,
+            certificates=certificates(corrected, ["objects", "holes"], all_valid),
+            data={"Patients": "1"},
+            config={"seed": "0"},
+            environment=environment(),
+            datasets=["emidec"],
+        ),
+    )
+    page = parse(path)
+    sections = {"summary", "table1", "table2", "worst", "figures", "certificates", "methods"}
+    assert sections <= set(page.ids)
+    for link in page.links:
+        assert link.startswith(("#", "data:image/png;base64,"))
+        assert not link.startswith("#") or link[1:] in page.ids
+    text = " ".join(" ".join(page.text).split())
+    for expected in ("0.79 ± 0.02", "objects, holes", "10.3390/data5040089", "aim ≥ 0.88: met"):
+        assert expected in text
+    assert "2 slices with a mask: 1 valid as predicted, 2 valid as returned" in text
+
+
+def test_an_empty_report_has_no_empty_sections(tmp_path):
+    page = parse(write_report(tmp_path, Report(title="Nothing")))
+    assert set(page.ids) == {None, "methods"}
+
+
+def test_text_is_escaped(tmp_path):
+    path = write_report(tmp_path, Report(title="<script>", data={"a<b": "c & <i>d</i>"}))
+    text = path.read_text(encoding="utf-8")
+    assert "<script>" not in text and "<i>" not in text
+    assert "c & <i>d</i>" in "".join(parse(path).text)
+
+
+def test_missing_parts_are_named_and_nothing_is_written(tmp_path):
+    with pytest.raises(InputError, match=r"gone\.png"):
+        write_report(
+            tmp_path, Report(title="x", pictures=[Picture("x", "", tmp_path / "gone.png")])
+        )
+    with pytest.raises(InputError, match="atlas"):
+        write_report(tmp_path, Report(title="x", datasets=["atlas"]))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("value", "target", "higher", "met"),
+    [
+        (0.9, 0.88, True, True),
+        (0.8, 0.88, True, False),
+        (9.0, 12.0, False, True),
+        (13.0, 12.0, False, False),
+        (1.0, None, True, None),
+        (None, 1.0, True, False),
+    ],
+)
+def test_targets(value, target, higher, met):
+    assert Target("x", value, target, "%", higher).met is met
+
+
+def test_target_text():
+    target = Target("x", 6.32, None, "%", False, digits=1)
+    assert target.text(target.value) == "6.3 %"
+    assert target.text(None) == "n/a"
+    assert np.isclose(float(Target("x", 0.5, None, "", True).text(0.5)), 0.5)

@@ -1,0 +1,60 @@
+import matplotlib.image
+import pytest
+
+from acsnet_jax.latent.mixture import Score
+from acsnet_jax.report import evaluate, figure2, figure3, figure5, training_curves
+from acsnet_jax.types import InputError
+
+
+def check_picture(path):
+    pixels = matplotlib.image.imread(path)
+    assert min(pixels.shape[:2]) > 100
+    assert pixels[..., :3].std() > 0.01
+
+
+@pytest.fixture
+def cohort(make_segmentation):
+    return [
+        make_segmentation("a", shift=(1, 0)),
+        make_segmentation("b", scar=False),
+        make_segmentation("c", shift=(0, 3)),
+    ]
+
+
+def test_figure2(cohort, tmp_path):
+    figure2(evaluate(cohort).slices, tmp_path / "figure2.png")
+    check_picture(tmp_path / "figure2.png")
+
+
+@pytest.mark.parametrize("examples", [0, 2])
+def test_figure3(cohort, tmp_path, examples):
+    figure3(evaluate(cohort).volumes, tmp_path / "figure3.png", examples=cohort[:examples])
+    check_picture(tmp_path / "figure3.png")
+
+
+def test_figure3_without_scar(make_segmentation, tmp_path):
+    figure3(evaluate([make_segmentation(scar=False)]).volumes, tmp_path / "figure3.png")
+    check_picture(tmp_path / "figure3.png")
+
+
+def test_figure5(tmp_path):
+    scores = [Score(d, p, d + 1 / p, 0.1, 100.0 * p) for d in (4, 16) for p in (1, 2, 6)]
+    figure5(scores, tmp_path / "figure5.png", chosen=(16, 6))
+    check_picture(tmp_path / "figure5.png")
+
+
+def test_training_curves(tmp_path):
+    lines = [{"step": 0, "loss": 1.0}, {"step": 10, "loss": 0.5, "dice": 0.7}]
+    training_curves({"lv": lines, "myo": lines}, tmp_path / "curves.png")
+    check_picture(tmp_path / "curves.png")
+
+
+def test_vector_formats_follow_the_suffix(tmp_path):
+    training_curves({"lv": [{"step": 0, "loss": 1.0}]}, tmp_path / "curves.pdf")
+    assert (tmp_path / "curves.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("draw", [figure2, figure3, figure5])
+def test_nothing_to_draw_is_an_error(draw, tmp_path):
+    with pytest.raises(InputError):
+        draw([], tmp_path / "nothing.png")
