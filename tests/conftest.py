@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = (
@@ -13,10 +14,20 @@ import jax
 import pytest
 from jaxtyping import install_import_hook
 
+# Several tests compile the same programs anew; one session compiles each once.
+_CACHE = tempfile.TemporaryDirectory(prefix="acsnet-tests-")
+jax.config.update("jax_compilation_cache_dir", _CACHE.name)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 _HOOK = install_import_hook("acsnet_jax", "beartype.beartype")
+
+
+@pytest.fixture(scope="module")
+def standard_promotion():
+    """JAX's own promotion rules: optax and Flax mix dtypes in places."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -18,16 +18,43 @@ from acsnet_jax.types import InputError, Label
 
 COUNTED = ("objects", "holes", "is_ring", "gap_deg", "hollow")
 LOOSE = anatomy.Thresholds(0.6, 0.4, 4.0, 1.0, 20.0)
-measure = jax.jit(anatomy.measure)
-is_valid = jax.jit(anatomy.is_valid)
-failures = jax.jit(anatomy.failures)
+BATCH = 170
+_measure = jax.jit(anatomy.measure)
+_is_valid = jax.jit(anatomy.is_valid)
 
 
-def assert_equals_oracle(masks, spacing_mm):
+def in_batches(function, masks, spacing_mm, *others):
+    """Runs a jitted function of masks [n, h, w] at one batch size, so that it compiles once."""
+    count = len(masks)
+    spacing = np.broadcast_to(np.asarray(spacing_mm, np.float32), (count, 2))
+    masks = np.pad(masks, ((0, -count % BATCH), (0, 0), (0, 0)))
+    spacing = np.pad(spacing, ((0, -count % BATCH), (0, 0)), constant_values=1)
+    parts = [
+        jax.tree.map(np.asarray, function(masks[k : k + BATCH], spacing[k : k + BATCH], *others))
+        for k in range(0, len(masks), BATCH)
+    ]
+    return jax.tree.map(lambda *part: np.concatenate(part)[:count], *parts)
+
+
+def measure(masks, spacing_mm):
+    """Measures of masks [n, h, w], or of one mask."""
+    if masks.ndim == 2:
+        return jax.tree.map(lambda x: x[0], measure(masks[None], spacing_mm))
+    return in_batches(_measure, masks, spacing_mm)
+
+
+def is_valid(masks, spacing_mm, thresholds):
+    return in_batches(_is_valid, masks, spacing_mm, jax.tree.map(jnp.float32, thresholds))
+
+
+def failures(measures, thresholds=LOOSE):
+    return np.asarray(anatomy.check(measures, thresholds, anatomy.CRITERIA))
+
+
+def assert_equals_oracle(masks, spacing_mm, *, delta=True):
     """Measures and delta of masks [n, h, w]; spacing [2] or [n, 2] that float32 holds exactly."""
-    spacing = np.asarray(spacing_mm, np.float32)
-    found = jax.tree.map(np.asarray, measure(masks, spacing))
-    per_mask = np.broadcast_to(spacing, (len(masks), 2)).astype(np.float64)
+    found = measure(masks, spacing_mm)
+    per_mask = np.broadcast_to(np.float32(spacing_mm), (len(masks), 2)).astype(np.float64)
     table = [oracle.measures(m, s) for m, s in zip(masks, per_mask, strict=True)]
     for name in anatomy.Anatomy._fields:
         expected = np.array([row[name] for row in table])
@@ -38,30 +65,29 @@ def assert_equals_oracle(masks, spacing_mm):
             np.testing.assert_allclose(
                 getattr(found, name), expected, rtol=1e-4, atol=atol, err_msg=name
             )
-    valid = np.asarray(is_valid(masks, spacing, LOOSE))
     expected = [oracle.is_valid(row, LOOSE) for row in table]
-    np.testing.assert_array_equal(valid, expected)
-    failed = np.asarray(failures(masks, spacing, LOOSE))
-    np.testing.assert_array_equal(valid, ~failed.any(axis=-1))
+    np.testing.assert_array_equal(~failures(found).any(axis=-1), expected)
+    if delta:
+        np.testing.assert_array_equal(is_valid(masks, spacing_mm, LOOSE), expected)
 
 
 @pytest.mark.parametrize(
-    ("shape", "count", "spacing"),
+    ("shape", "count", "spacing", "delta"),
     [
-        ((64, 64), 2600, (1.5, 1.5)),
-        ((64, 64), 850, "random"),
-        ((96, 96), 1020, (1.375, 1.375)),
-        ((128, 128), 510, (1.25, 1.25)),
-        ((192, 192), 34, (0.75, 1.5)),
-        ((200, 160), 34, "random"),
+        ((64, 64), 2550, (1.5, 1.5), True),
+        ((64, 64), 1020, "random", True),
+        ((96, 96), 1020, (1.375, 1.375), True),
+        ((128, 128), 340, (1.25, 1.25), False),
+        ((192, 192), 34, (0.75, 1.5), False),
+        ((200, 160), 34, "random", False),
     ],
 )
-def test_measures_equal_the_oracle_on_random_masks(shape, count, spacing):
+def test_measures_equal_the_oracle_on_random_masks(shape, count, spacing, delta):
     masks = generate.random_masks(sum(shape), count, shape)
     if spacing == "random":
         rng = np.random.default_rng(0)
         spacing = rng.choice([0.75, 1.0, 1.375, 1.5, 2.0, 2.5], (count, 2))
-    assert_equals_oracle(masks, spacing)
+    assert_equals_oracle(masks, spacing, delta=delta)
 
 
 def emidec_masks(root):
@@ -122,7 +148,7 @@ def test_annulus_has_the_measures_of_its_radii():
 
 
 def test_square_ring_has_exact_measures():
-    mask = np.zeros((40, 50), bool)
+    mask = np.zeros((64, 64), bool)
     mask[5:25, 10:40] = True
     mask[8:22, 15:35] = False
     found = measure(mask, (2.0, 1.0))
@@ -156,7 +182,7 @@ def test_gap_of_an_arc_is_the_missing_angle():
 
 
 def test_pixels_on_bin_edges_fall_to_the_bin_above():
-    mask = np.zeros((33, 33), bool)
+    mask = np.zeros((64, 64), bool)
     mask[16, [4, 28]] = mask[[4, 28], 16] = True
     mask[[8, 8, 24, 24], [8, 24, 8, 24]] = True
     # eight pixels at multiples of 45 degrees: 8 empty bins between any two
@@ -170,12 +196,12 @@ def test_empty_mask_measures_nothing_and_is_not_valid():
     assert not found.is_ring
     assert not found.hollow
     assert np.isnan([found.wall_max_mm, found.gap_deg, found.circularity_epi]).all()
-    assert not is_valid(empty, (1.5, 1.5), LOOSE)
-    assert failures(empty, (1.5, 1.5), LOOSE)[0]
+    assert failures(found)[0]
+    assert not is_valid(empty[None], (1.5, 1.5), LOOSE)[0]
 
 
 def test_full_mask_is_an_open_mask_of_known_depth():
-    found = measure(np.ones((64, 96), bool), (1.0, 2.0))
+    found = measure(np.ones((64, 64), bool), (1.0, 2.0))
     assert (found.objects, found.holes) == (1, 0)
     np.testing.assert_allclose(found.wall_max_mm, 2 * 32 - np.sqrt(2), rtol=1e-6)
     assert found.gap_deg == 0
@@ -183,8 +209,8 @@ def test_full_mask_is_an_open_mask_of_known_depth():
 
 @functools.cache
 def some_masks():
-    centred = generate.random_masks(3, 170, (64, 64))
-    return np.pad(centred, ((0, 0), (8, 8), (8, 8)))
+    centred = generate.random_masks(3, BATCH, (64, 64))
+    return np.pad(centred, ((0, 0), (16, 16), (16, 16)))
 
 
 def assert_same(found, expected, *, but=()):
@@ -194,7 +220,7 @@ def assert_same(found, expected, *, but=()):
         )
 
 
-@pytest.mark.parametrize("shift", [(5, -8), (-8, 3)])
+@pytest.mark.parametrize("shift", [(5, -16), (-8, 3)])
 def test_translation_changes_nothing(shift):
     masks = some_masks()
     expected = measure(masks, (1.5, 1.25))
@@ -230,48 +256,49 @@ def _hole_areas(mask):
     return count < 2 or areas[-1] > areas[-2]
 
 
-def test_any_batch_shape_jit_and_vmap_agree():
+def test_vmap_over_any_axes_equals_the_batch():
     masks = generate.random_masks(5, 34, (64, 64)).reshape(2, 17, 64, 64)
-    spacing = np.random.default_rng(0).choice([1.0, 1.5], (2, 17, 2)).astype(np.float32)
-    expected = measure(masks, spacing)
-    assert expected.objects.shape == (2, 17)
-    assert_same(anatomy.measure(masks[1], spacing[1]), jax.tree.map(lambda x: x[1], expected))
-    assert_same(
-        anatomy.measure(masks[1, 3], spacing[1, 3]), jax.tree.map(lambda x: x[1, 3], expected)
-    )
-    assert_same(jax.jit(jax.vmap(jax.vmap(anatomy.measure)))(masks, spacing), expected)
-    shared = jax.vmap(anatomy.measure, in_axes=(0, None))(masks, np.float32([1.5, 1.5]))
-    assert_same(shared, measure(masks, (1.5, 1.5)))
-    valid = jax.vmap(anatomy.is_valid, in_axes=(1, None, None), out_axes=1)
-    np.testing.assert_array_equal(
-        valid(masks, (1.5, 1.5), LOOSE), is_valid(masks, (1.5, 1.5), LOOSE)
-    )
+    spacing = np.random.default_rng(0).choice([1.0, 1.5], (17, 2)).astype(np.float32)
+    inner = jax.vmap(anatomy.measure)
+    found = jax.jit(jax.vmap(inner, in_axes=(0, None)))(masks, spacing)
+    expected = measure(masks.reshape(34, 64, 64), np.tile(spacing, (2, 1)))
+    assert_same(found, jax.tree.map(lambda x: x.reshape(2, 17), expected))
 
 
-def test_large_batches_are_measured_in_chunks():
-    masks = np.tile(generate.random_masks(6, 41, (16, 64)), (30, 1, 1))
-    found = measure(masks, (1.5, 1.5))
-    once = measure(masks[:41], (1.5, 1.5))
-    assert_same(found, jax.tree.map(lambda x: jnp.tile(x, 30), once))
+def test_many_masks_of_any_batch_shape_are_checked_in_chunks():
+    masks = generate.random_masks(6, 34, (64, 64))
+    once = is_valid(masks, (1.5, 1.5), LOOSE)
+    assert once.any()
+    many = np.tile(masks, (40, 1, 1)).reshape(40, 34, 64, 64)
+    found = jax.jit(anatomy.is_valid)(many, (1.5, 1.5), LOOSE)
+    np.testing.assert_array_equal(found, np.tile(once, (40, 1)))
+
+
+def test_failures_and_traced_thresholds_under_vmap():
+    mask = annulus(30, 20, size=64)
+    strict = LOOSE._replace(wall_max_mm=1.0)
+    both = jax.tree.map(lambda *x: jnp.array(x), LOOSE, strict)
+    failed = jax.jit(jax.vmap(lambda t: anatomy.failures(mask, (1.5, 1.5), t)))(both)
+    expected = np.zeros((2, len(anatomy.CRITERIA)), bool)
+    expected[1, 6] = True
+    np.testing.assert_array_equal(failed, expected)
 
 
 def test_regions_equal_the_oracle():
     masks = generate.random_masks(9, 85, (64, 64)).reshape(5, 17, 64, 64)
-    filled, cavity = jax.jit(anatomy.regions)(masks)
-    again = jax.vmap(anatomy.regions)(masks)
+    filled, cavity = jax.jit(jax.vmap(anatomy.regions))(masks)
     for k in np.ndindex(5, 17):
         expected = oracle.regions(masks[k])
         np.testing.assert_array_equal(filled[k], expected[0])
         np.testing.assert_array_equal(cavity[k], expected[1])
-    np.testing.assert_array_equal(again[0], filled)
-    np.testing.assert_array_equal(again[1], cavity)
 
 
 def test_thresholds_are_the_tightest_of_their_coverage():
     rng = np.random.default_rng(1)
-    rings = np.stack([generate.ring(rng, (64, 64), strength=0.5) for _ in range(150)])
-    masks = np.concatenate([rings, np.zeros((3, 64, 64), bool)])
-    thresholds = anatomy.fit_thresholds(masks, (1.5, 1.5), 0.9, gap_max_deg=0.0)
+    rings = np.stack([generate.ring(rng, (64, 64), strength=0.5) for _ in range(160)])
+    masks = np.concatenate([rings, np.zeros((BATCH - 160, 64, 64), bool)])
+    spacing = np.full((BATCH, 2), 1.5, np.float32)
+    thresholds = anatomy.fit_thresholds(masks, spacing, 0.9, gap_max_deg=0.0)
     assert thresholds.gap_max_deg == 0
     found = measure(masks, (1.5, 1.5))
     for name in thresholds._fields[:-1]:
@@ -285,14 +312,6 @@ def test_thresholds_are_the_tightest_of_their_coverage():
         assert accepted.sum() >= need > tighter.sum()
 
 
-def test_thresholds_may_be_traced():
-    mask = annulus(30, 20)
-    strict = LOOSE._replace(wall_max_mm=1.0)
-    both = jax.tree.map(lambda *x: jnp.array(x), LOOSE, strict)
-    valid = jax.jit(jax.vmap(lambda t: anatomy.is_valid(mask, (1.5, 1.5), t)))(both)
-    np.testing.assert_array_equal(valid, [True, False])
-
-
 def test_failures_name_what_is_wrong():
     names = [criterion.name for criterion in anatomy.CRITERIA]
     good = annulus(30, 20)
@@ -302,14 +321,13 @@ def test_failures_name_what_is_wrong():
         "thick wall": annulus(44, 10),
         "hollow": annulus(20, 0),
     }
-    assert not np.any(failures(good, (1.5, 1.5), LOOSE))
+    assert not failures(measure(good, (1.5, 1.5))).any()
     for name, mask in damaged.items():
-        failed = np.asarray(failures(mask, (1.5, 1.5), LOOSE))
-        assert failed[names.index(name)], name
+        assert failures(measure(mask, (1.5, 1.5)))[names.index(name)], name
     open_mask = good.copy()
     open_mask[46:51, 48:] = False
-    assert is_valid(open_mask, (1.5, 1.5), LOOSE)
-    assert not is_valid(open_mask, (1.5, 1.5), LOOSE._replace(gap_max_deg=0.0))
+    assert is_valid(open_mask[None], (1.5, 1.5), LOOSE)[0]
+    assert not is_valid(open_mask[None], (1.5, 1.5), LOOSE._replace(gap_max_deg=0.0))[0]
 
 
 def test_other_shapes_need_only_other_criteria():
@@ -329,6 +347,6 @@ def test_bad_input_is_named():
     with pytest.raises(InputError, match="too large"):
         jax.eval_shape(anatomy.measure, jnp.zeros((2000, 2000), bool), jnp.ones(2))
     with pytest.raises(InputError, match="no mask to fit"):
-        anatomy.fit_thresholds(mask, (1.0, 1.0))
+        anatomy.fit_thresholds(np.zeros((BATCH, 64, 64), bool), np.ones((BATCH, 2)))
     with pytest.raises(InputError, match="coverage"):
         anatomy.fit_thresholds(mask, (1.0, 1.0), 1.5)

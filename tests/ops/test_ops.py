@@ -10,6 +10,13 @@ from acsnet_jax.ops import bits, components, distance, flood, hull, morphology, 
 from acsnet_jax.ops.subset import on_subset
 
 SHAPE = (37, 71)
+# the same calls, each compiled once as a whole
+pack_rows = jax.jit(bits.pack_rows)
+unpack_rows = jax.jit(bits.unpack_rows, static_argnums=(1, 2, 3))
+lanes_from_rows = jax.jit(bits.lanes_from_rows, static_argnums=1)
+rows_from_lanes = jax.jit(bits.rows_from_lanes)
+grid = jax.jit(bits.grid, static_argnums=1)
+extract_largest = jax.jit(components.extract_largest, static_argnames="tries")
 FOUR = ndimage.generate_binary_structure(2, 1)
 EIGHT = ndimage.generate_binary_structure(2, 2)
 
@@ -22,30 +29,28 @@ def masks():
 
 @pytest.fixture(scope="module")
 def rows(masks):
-    return bits.pack_rows(jnp.asarray(masks))
+    return pack_rows(jnp.asarray(masks))
 
 
 def unpack(rows, count=70):
-    return np.asarray(bits.unpack_rows(rows, count, *SHAPE))
+    return np.asarray(unpack_rows(rows, count, *SHAPE))
 
 
 def to_lanes(rows):
-    return bits.lanes_from_rows(rows, SHAPE[1] + 2)
+    return lanes_from_rows(rows, SHAPE[1] + 2)
 
 
 @pytest.mark.parametrize("width", [5, 29, 30, 31, 62, 63, 126, 128])
 def test_packing_goes_there_and_back(width):
     masks = np.random.default_rng(width).random((33, 9, width)) < 0.5
-    rows = bits.pack_rows(jnp.asarray(masks))
+    rows = pack_rows(jnp.asarray(masks))
     assert rows.shape == (11, -(-(width + 2) // 32), 64)
-    np.testing.assert_array_equal(bits.unpack_rows(rows, 33, 9, width), masks)
-    lanes = bits.lanes_from_rows(rows, width + 2)
+    np.testing.assert_array_equal(unpack_rows(rows, 33, 9, width), masks)
+    lanes = lanes_from_rows(rows, width + 2)
     assert lanes.shape == (11, width + 2, 2)
-    np.testing.assert_array_equal(bits.rows_from_lanes(lanes), rows)
-    np.testing.assert_array_equal(bits.pack_grid(bits.grid(rows, width + 2)), rows)
-    np.testing.assert_array_equal(
-        bits.grid(rows, width + 2)[1:-1, 1:-1, :33], masks.transpose(1, 2, 0)
-    )
+    np.testing.assert_array_equal(rows_from_lanes(lanes), rows)
+    np.testing.assert_array_equal(bits.pack_grid(grid(rows, width + 2)), rows)
+    np.testing.assert_array_equal(grid(rows, width + 2)[1:-1, 1:-1, :33], masks.transpose(1, 2, 0))
     np.testing.assert_array_equal(bits.count(rows)[:33], masks.sum(axis=(1, 2)))
 
 
@@ -60,8 +65,8 @@ def test_lane_of_a_mask_is_documented(masks, rows):
 
 
 def test_locate_lists_pixels_in_raster_order(masks, rows):
-    pixels = bits.number_pixels(rows)
-    row, column, exists = bits.locate(pixels, jnp.int32(3), 200)
+    find = jax.jit(lambda r: bits.locate(bits.number_pixels(r), jnp.int32(3), 200))
+    row, column, exists = find(rows)
     for k, mask in enumerate(masks):
         expected = np.argwhere(mask)[3:203] + 1
         found = np.stack([row[:, k], column[:, k]], axis=1)[np.asarray(exists[:, k])]
@@ -69,8 +74,8 @@ def test_locate_lists_pixels_in_raster_order(masks, rows):
 
 
 def test_contours_equal_scipy(masks, rows):
-    inner = unpack(morphology.inner_contour(rows))
-    outer = unpack(morphology.outer_contour(rows))
+    inner = unpack(jax.jit(morphology.inner_contour)(rows))
+    outer = unpack(jax.jit(morphology.outer_contour)(rows))
     for k, mask in enumerate(masks):
         np.testing.assert_array_equal(inner[k], mask & ~ndimage.binary_erosion(mask, FOUR))
         np.testing.assert_array_equal(outer[k], ndimage.binary_dilation(mask, FOUR) & ~mask)
@@ -79,10 +84,8 @@ def test_contours_equal_scipy(masks, rows):
 @pytest.mark.parametrize("diagonal", [False, True])
 def test_flood_equals_reconstruction(masks, rows, diagonal):
     seed = masks & (np.random.default_rng(1).random(masks.shape) < 0.01)
-    filled = flood.flood(
-        to_lanes(bits.pack_rows(jnp.asarray(seed))), to_lanes(rows), diagonal=diagonal
-    )
-    filled = unpack(bits.rows_from_lanes(filled))
+    filled = flood.flood(to_lanes(pack_rows(jnp.asarray(seed))), to_lanes(rows), diagonal=diagonal)
+    filled = unpack(rows_from_lanes(filled))
     for k, mask in enumerate(masks):
         expected = skimorphology.reconstruction(
             seed[k].astype(int), mask.astype(int), footprint=EIGHT if diagonal else FOUR
@@ -91,14 +94,14 @@ def test_flood_equals_reconstruction(masks, rows, diagonal):
 
 
 def test_outside_equals_scipy_fill(masks, rows):
-    filled = unpack(bits.rows_from_lanes(~flood.outside(to_lanes(rows))))
+    filled = unpack(rows_from_lanes(~flood.outside(to_lanes(rows))))
     for k, mask in enumerate(masks):
         np.testing.assert_array_equal(filled[k], ndimage.binary_fill_holes(mask, FOUR))
 
 
 def test_quads_equal_skimage(masks, rows):
-    euler = np.asarray(quads.euler_number(rows))
-    perimeter = np.asarray(quads.crofton_perimeter(rows))
+    euler = np.asarray(jax.jit(quads.euler_number)(rows))
+    perimeter = np.asarray(jax.jit(quads.crofton_perimeter)(rows))
     for k, mask in enumerate(masks):
         assert euler[k] == measure.euler_number(mask, connectivity=2)
         expected = measure.perimeter_crofton(mask, directions=4)
@@ -107,7 +110,8 @@ def test_quads_equal_skimage(masks, rows):
 
 def test_object_count_equals_skimage(masks, rows):
     lanes = to_lanes(rows)
-    found = np.asarray(components.object_count(lanes, ~flood.outside(lanes)))
+    count = jax.jit(lambda x: components.object_count(x, ~flood.outside(x)))
+    found = np.asarray(count(lanes))
     expected = [measure.label(m, connectivity=2, return_num=True)[1] for m in masks]
     np.testing.assert_array_equal(found[:70], expected)
 
@@ -119,9 +123,9 @@ def largest(mask):
 
 
 def test_largest_component_equals_skimage(masks, rows):
-    best, sure = components.extract_largest(to_lanes(rows), tries=1000)
-    best = unpack(bits.rows_from_lanes(best))
-    labelled = components.label_largest(jnp.asarray(masks.transpose(1, 2, 0)))
+    best, sure = extract_largest(to_lanes(rows), tries=1000)
+    best = unpack(rows_from_lanes(best))
+    labelled = jax.jit(components.label_largest)(jnp.asarray(masks.transpose(1, 2, 0)))
     assert np.all(sure)
     for k, mask in enumerate(masks):
         # skimage numbers components in raster order of their first pixel
@@ -130,8 +134,8 @@ def test_largest_component_equals_skimage(masks, rows):
 
 
 def test_extraction_says_when_it_is_unsure(masks, rows):
-    best, sure = components.extract_largest(to_lanes(rows), tries=2)
-    best = unpack(bits.rows_from_lanes(best))
+    best, sure = extract_largest(to_lanes(rows), tries=2)
+    best = unpack(rows_from_lanes(best))
     assert 0 < np.sum(sure[:70]) < 70
     for k in np.flatnonzero(sure[:70]):
         np.testing.assert_array_equal(best[k], largest(masks[k]))
@@ -141,11 +145,14 @@ def test_distances_equal_scipy(masks, rows):
     rng = np.random.default_rng(2)
     spacing = rng.uniform(0.5, 2, (96, 2)).astype(np.float32)
     targets = np.roll(masks, 1, axis=0) & (rng.random(masks.shape) < 0.1)
-    packed = bits.pack_rows(jnp.asarray(targets))
-    low, high = distance.nearest_distance_range(
-        bits.number_pixels(rows), bits.number_pixels(packed), jnp.asarray(spacing.T)
+    packed = pack_rows(jnp.asarray(targets))
+    measured = jax.jit(
+        lambda r, t, s: (
+            *distance.nearest_distance_range(bits.number_pixels(r), bits.number_pixels(t), s),
+            distance.largest_depth(bits.grid(r, SHAPE[1] + 2), s),
+        )
     )
-    depth = distance.largest_depth(bits.grid(rows, SHAPE[1] + 2), jnp.asarray(spacing.T))
+    low, high, depth = measured(rows, packed, jnp.asarray(spacing.T))
     for k, (mask, target) in enumerate(zip(masks, targets, strict=True)):
         inside = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=spacing[k])
         np.testing.assert_allclose(depth[k], inside.max(), rtol=1e-6)
@@ -158,17 +165,18 @@ def test_convexity_defect_of_convex_and_dented_outlines():
     square = np.zeros(SHAPE, bool)
     square[5:25, 5:35] = True
     dented = square.copy()
-    dented[5:14, 15:25] = False
-    rows = bits.pack_rows(jnp.asarray(np.stack([square, dented])))
-    contour = bits.number_pixels(morphology.inner_contour(rows))
-    spacing = jnp.tile(jnp.array([[2.0], [1.0]]), (1, 32))
-    found = hull.convexity_defect(contour, spacing)
-    # the floor of the dent lies nine rows of 2 mm under the edge, nearer than any slanted line
-    np.testing.assert_allclose(found[:2], [0, 18], atol=1e-4)
+    dented[5:10, 15:25] = False
+    rows = pack_rows(jnp.asarray(np.stack([square, dented])))
+    defect = jax.jit(
+        lambda r, s: hull.convexity_defect(bits.number_pixels(morphology.inner_contour(r)), s)
+    )
+    found = defect(rows, jnp.tile(jnp.array([[2.0], [1.0]]), (1, 32)))
+    # the floor of the dent lies five rows of 2 mm under the edge, the nearest supporting line
+    np.testing.assert_allclose(found[:2], [0, 10], atol=1e-4)
 
 
 def test_coordinate_sums_are_exact(masks, rows):
-    row_sum, column_sum = polar.coordinate_sums(rows)
+    row_sum, column_sum = jax.jit(polar.coordinate_sums)(rows)
     for k, mask in enumerate(masks):
         row, column = np.nonzero(mask)
         assert (row_sum[k], column_sum[k]) == ((row + 1).sum(), (column + 1).sum())
@@ -196,14 +204,22 @@ def test_bins_equal_float64_even_beside_their_edges(spacing):
     np.testing.assert_array_equal(found[:, 0], np.floor(degrees / 5).astype(int) % 72)
 
 
-def test_subset_leaves_others_alone():
-    x = jnp.arange(100.0)
+@pytest.mark.parametrize("cost", [None, np.arange(100, dtype=np.int32) % 7])
+def test_subset_leaves_others_alone(cost):
     select = np.random.default_rng(4).random(100) < 0.5
-    for cost in (None, jnp.arange(100, dtype=jnp.int32) % 7):
-        found = jax.jit(
-            lambda v, s: on_subset(
-                lambda a: (a**2, a > 50), s, v, block=32, fill=(-1.0, False), cost=cost
-            )
-        )(x, select)
-        np.testing.assert_array_equal(found[0], np.where(select, np.arange(100.0) ** 2, -1))
-        np.testing.assert_array_equal(found[1], select & (np.arange(100) > 50))
+
+    @jax.jit
+    def squares(x):
+        cost_ = None if cost is None else jnp.asarray(cost)
+        return on_subset(
+            lambda a: (a**2, a > 50),
+            jnp.asarray(select),
+            x,
+            block=32,
+            fill=(-1.0, False),
+            cost=cost_,
+        )
+
+    square, large = squares(jnp.arange(100.0))
+    np.testing.assert_array_equal(square, np.where(select, np.arange(100.0) ** 2, -1))
+    np.testing.assert_array_equal(large, select & (np.arange(100) > 50))

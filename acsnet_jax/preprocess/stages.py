@@ -1,0 +1,105 @@
+"""What each network sees of a scan: shared by training and prediction, so that they never differ.
+
+Images leave here as float32 in [0, 255], ``[slices, size, size]``.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from acsnet_jax.preprocess.crop import Centre, crop_or_pad, inside
+from acsnet_jax.preprocess.grid import Working
+from acsnet_jax.preprocess.intensity import (
+    Scaling,
+    clahe,
+    inside_picture,
+    scale_slice,
+    scale_volume,
+)
+from acsnet_jax.types import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """Sizes and scalings of the cascade's inputs (paper, Stages 1 and 2; design section 4).
+
+    Attributes:
+        lv_spacing_mm: in-plane spacing of stage 1; None keeps each scan's own.
+        lv_size: height and width of stage 1's input, in pixels.
+        myo_spacing_mm: in-plane spacing of stages 2 and 3; None keeps each scan's own.
+        myo_size: height and width of stage 2's input.
+        mask_size: height and width of the autoencoder's masks.
+        margin_mm: added on each side of the LV's bounding square; stage 2 sees nothing beyond.
+        scaling: of stage 2's intensities, see `acsnet_jax.preprocess.intensity.scale_volume`.
+    """
+
+    lv_spacing_mm: float | None = 1.5
+    lv_size: int = 192
+    myo_spacing_mm: float | None = 1.5
+    myo_size: int = 128
+    mask_size: int = 128
+    margin_mm: float = 15.0
+    scaling: Scaling = "median"
+
+
+class Box(NamedTuple):
+    """A square around the LV, the same through the stack.
+
+    Attributes:
+        centre: (row, column) in pixels of the working grid.
+        half: half its side, in pixels.
+    """
+
+    centre: Centre
+    half: int
+
+
+def lv_images(working: Working, spec: Spec) -> Float32[np.ndarray, "slices size size"]:
+    """Stage 1's input: CLAHE, cropped or padded, each slice scaled by its own extremes."""
+    window = crop_or_pad(clahe(working.image, inside=inside_picture(working.image)), spec.lv_size)
+    inner = inside(working.grid.shape, spec.lv_size)
+    return np.stack([scale_slice(image, inner) for image in window]).astype(np.float32)
+
+
+def lv_box(
+    lv: Bool[np.ndarray, "slices height width"], spacing_mm: tuple[float, float], margin_mm: float
+) -> Box:
+    """The smallest square, plus a margin, that holds the LV of every slice.
+
+    Raises:
+        InputError: no slice holds any LV.
+    """
+    rows, columns = (np.flatnonzero(lv.any(axis=axes)) for axes in ((0, 2), (0, 1)))
+    if not rows.size:
+        raise InputError("no left ventricle found in any slice; is this a short-axis stack?")
+    centre = ((rows[0] + rows[-1] + 1) // 2, (columns[0] + columns[-1] + 1) // 2)
+    half = max(rows[-1] - rows[0], columns[-1] - columns[0]) / 2 + 0.5
+    return Box((int(centre[0]), int(centre[1])), round(half + margin_mm / min(spacing_mm)))
+
+
+def myo_images(
+    working: Working, box: Box, spec: Spec, *, size: int | None = None
+) -> Float32[np.ndarray, "slices size size"]:
+    """Stage 2's input: a window on the box's centre, scaled by the whole volume inside the box.
+
+    Black padding does not belong to the effective region: it would set the minimum.
+    Pixels beyond the box are kept here; `null_outside` removes them, after any augmentation.
+    """
+    size = spec.myo_size if size is None else size
+    region = np.zeros(working.grid.shape, bool)
+    (row, column), half = box
+    region[max(row - half, 0) : row + half, max(column - half, 0) : column + half] = True
+    region = region & inside_picture(working.image)
+    scaled = scale_volume(working.image, region, mode=spec.scaling)
+    return crop_or_pad(scaled, size, centre=box.centre).astype(np.float32)
+
+
+def null_outside(
+    images: Float32[np.ndarray, "slices size size"], half: int
+) -> Float32[np.ndarray, "slices size size"]:
+    """Zero beyond the box: the networks see no remote signal (paper, Methods)."""
+    offset = np.abs(np.arange(images.shape[-1]) - images.shape[-1] // 2)
+    near = offset <= half
+    return images * (near[:, None] & near[None, :])
