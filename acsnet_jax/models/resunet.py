@@ -1,0 +1,62 @@
+"""The residual U-Net of stages 1 and 2 (paper, figure 6)."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from acsnet_jax.models.blocks import Features, ResidualBlock, max_pool
+
+
+class ResUNet(nn.Module):
+    """A U-Net of residual blocks with max pooling, dropout and transposed 2x2 convolutions.
+
+    Height and width must be divisible by ``2 ** len(filters)``.
+
+    Attributes:
+        filters: number of filters of each level, finest first.
+        bridge: number of filters of the coarsest level.
+        outputs: number of masks: 1 in stage 1, 2 in stage 2 (myocardium, enhancement).
+        dropout: rate after each pooling and before each block on the way up.
+        dtype: of the computation; parameters and logits stay float32.
+    """
+
+    filters: tuple[int, ...]
+    bridge: int
+    outputs: int
+    dropout: float = 0.2
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, images: Features, *, train: bool
+    ) -> Float[Array, "batch height width outputs"]:
+        """Logits of each mask.
+
+        Args:
+            images: one channel, intensities in [0, 255].
+            train: use batch statistics and dropout (needs the key "dropout").
+
+        Raises:
+            ValueError: height or width is not divisible by ``2 ** len(filters)``.
+        """
+        step = 2 ** len(self.filters)
+        if images.shape[1] % step or images.shape[2] % step:
+            raise ValueError(
+                f"image of {images.shape[1]} x {images.shape[2]} pixels: both must be divisible "
+                f"by {step} for {len(self.filters)} levels"
+            )
+        drop = nn.Dropout(self.dropout, deterministic=not train)
+        hidden = (images / 127.5 - 1.0).astype(self.dtype)
+        skips = []
+        for features in self.filters:
+            hidden = ResidualBlock(features, self.dtype)(hidden, train=train)
+            skips.append(hidden)
+            hidden = drop(max_pool(hidden))
+        hidden = ResidualBlock(self.bridge, self.dtype)(hidden, train=train)
+        for features, skip in zip(reversed(self.filters), reversed(skips), strict=True):
+            hidden = nn.ConvTranspose(features, (2, 2), strides=(2, 2), dtype=self.dtype)(hidden)
+            hidden = drop(jnp.concatenate([hidden, skip], axis=-1))
+            hidden = ResidualBlock(features, self.dtype)(hidden, train=train)
+        return nn.Conv(self.outputs, (1, 1), dtype=jnp.float32)(hidden.astype(jnp.float32))
