@@ -1,0 +1,1 @@
+"""Training: cohorts to arrays, state, steps, sharding, checkpoints and the loop."""

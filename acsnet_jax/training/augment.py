@@ -1,0 +1,120 @@
+"""Random turns, scales, shifts and intensities, inside the jitted train step.
+
+Images are ``[batch, height, width, channels]``; the first channel of a training image is the
+intensity in [0, 255], masks are in [0, 1].
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.ndimage import map_coordinates
+from jaxtyping import Array, Float, PRNGKeyArray
+
+Images = Float[Array, "batch height width channels"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Augment:
+    """Ranges of the random changes; 0 switches one off.
+
+    Attributes:
+        dihedral: quarter turns and mirrorings. Patients differ by these where the header does not
+            tell the orientation, and the networks become indifferent to them.
+        rotation_deg: largest rotation either way.
+        scale: largest relative change of size either way.
+        shift_px: largest shift in each direction.
+        contrast: largest relative change of contrast about the mean either way.
+        brightness: largest shift of intensity either way, of 255.
+        gamma: largest logarithm of the exponent either way.
+        noise: standard deviation of added noise, of 255, at most.
+        box: largest relative change of stage 2's box either way.
+    """
+
+    dihedral: bool = True
+    rotation_deg: float = 15.0
+    scale: float = 0.1
+    shift_px: float = 4.0
+    contrast: float = 0.0
+    brightness: float = 0.0
+    gamma: float = 0.0
+    noise: float = 0.0
+    box: float = 0.0
+
+
+def warp(
+    key: PRNGKeyArray, images: Images, size: int, augment: Augment
+) -> Float[Array, "batch size size channels"]:
+    """One random similarity per image, applied to all of its channels; linear, zeros beyond.
+
+    The result shows the central `size` x `size` pixels, so that larger images give shifts without
+    empty borders.
+    """
+    batch = images.shape[0]
+    keys = jax.random.split(key, 4)
+    angle = _symmetric(keys[0], (batch,), jnp.deg2rad(augment.rotation_deg))
+    factor = 1 + _symmetric(keys[1], (batch,), augment.scale)
+    shift = _symmetric(keys[2], (batch, 2), augment.shift_px)
+    mirror = jnp.ones((batch,))
+    if augment.dihedral:
+        turn = jax.random.randint(keys[3], (batch,), 0, 8)
+        angle = angle + (turn % 4).astype(jnp.float32) * (jnp.pi / 2)
+        mirror = jnp.where(turn >= 4, -1.0, 1.0)
+    return jax.vmap(_similarity, in_axes=(0, 0, 0, 0, 0, None))(
+        images, angle, factor, mirror, shift, size
+    )
+
+
+def _similarity(image, angle, factor, mirror, shift, size):
+    """Sample one ``[height, width, channels]`` image at the turned, scaled and shifted grid."""
+    offset = jnp.arange(size, dtype=jnp.float32) - (size - 1) / 2
+    row, column = jnp.meshgrid(offset, offset, indexing="ij")
+    cosine, sine = jnp.cos(angle) / factor, jnp.sin(angle) / factor
+    height, width, _ = image.shape
+    source = (
+        cosine * row - sine * mirror * column + (height - 1) / 2 + shift[0],
+        sine * row + cosine * mirror * column + (width - 1) / 2 + shift[1],
+    )
+
+    def sample(channel):
+        return map_coordinates(channel, source, order=1, mode="constant", cval=0.0)
+
+    return jax.vmap(sample, in_axes=2, out_axes=2)(image)
+
+
+def jitter_intensity(
+    key: PRNGKeyArray, images: Float[Array, "batch height width"], augment: Augment
+) -> Float[Array, "batch height width"]:
+    """Random gamma, contrast, brightness and noise; stays in [0, 255]."""
+    batch = images.shape[0]
+    keys = jax.random.split(key, 5)
+
+    def draw(index: int, limit: float):
+        return _symmetric(keys[index], (batch, 1, 1), limit)
+
+    unit = jnp.clip(images / 255, 1e-4, 1.0) ** jnp.exp(draw(0, augment.gamma))
+    mean = unit.mean(axis=(1, 2), keepdims=True)
+    unit = mean + (unit - mean) * (1 + draw(1, augment.contrast)) + draw(2, augment.brightness)
+    if augment.noise:
+        level = augment.noise * jax.random.uniform(keys[3], (batch, 1, 1))
+        unit = unit + level * jax.random.normal(keys[4], images.shape)
+    return 255 * jnp.clip(unit, 0.0, 1.0)
+
+
+def null_outside_box(
+    key: PRNGKeyArray,
+    images: Float[Array, "batch height width"],
+    half: Float[Array, "batch"],
+    augment: Augment,
+) -> Float[Array, "batch height width"]:
+    """Zero beyond a box of randomly changed size: what stage 1's box will look like."""
+    half = half * (1 + _symmetric(key, half.shape, augment.box))
+    size = images.shape[-1]
+    offset = jnp.abs(jnp.arange(size, dtype=jnp.float32) - size // 2)
+    near = offset[None, :] <= half[:, None]
+    return jnp.where(near[:, :, None] & near[:, None, :], images, 0.0)
+
+
+def _symmetric(key, shape, limit):
+    """Uniform in [-limit, limit]."""
+    return limit * jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)

@@ -1,0 +1,175 @@
+"""Which scans are trained on and which are held out: by patient, seeded, written down."""
+
+import dataclasses
+import json
+import pathlib
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from acsnet_jax.io import Format, SliceOrder, read_cohort
+from acsnet_jax.phantom import make_cohort
+from acsnet_jax.preprocess.cine_to_lge import cine_to_lge
+from acsnet_jax.types import InputError, Label, Modality, Scan
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Where scans come from and how they are divided.
+
+    Attributes:
+        format: "phantom", or a reader's name: "dicom", "nifti", "sunnybrook", "acdc", "emidec",
+            "store".
+        root: the cohort's folder; ignored for phantoms.
+        cine_format: format of a further cohort of cine scans, all of them for training; None for
+            none.
+        cine_root: its folder; ignored for phantoms.
+        patients: number of phantoms in the cohort.
+        cine_patients: number of phantoms in the cine cohort.
+        image_size: height and width of the phantoms, in pixels.
+        test_fraction: share of the patients of the cohort that is held out (paper: 25%).
+        seed: of phantoms, split and cine conversion.
+        slice_order: how to order slices whose geometry is unknown: "auto", "apex_first",
+            "base_first".
+    """
+
+    format: Literal["phantom"] | Format = "phantom"
+    root: str | None = None
+    cine_format: Literal["phantom"] | Format | None = None
+    cine_root: str | None = None
+    patients: int = 40
+    cine_patients: int = 40
+    image_size: int = 160
+    test_fraction: float = 0.25
+    seed: int = 0
+    slice_order: SliceOrder = "auto"
+
+
+class Conversion(NamedTuple):
+    """How one cine scan was made LGE-like."""
+
+    cine: Scan
+    reference: Scan
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Cohort:
+    """Scans divided by patient. `train` holds cine made LGE-like; `test` never does.
+
+    Attributes:
+        train: for every training step, histogram and threshold.
+        test: held-out patients, only for evaluation.
+        example: one conversion, for figure 4; None if no cine scan got a pseudo-scar.
+    """
+
+    train: list[Scan]
+    test: list[Scan]
+    example: Conversion | None = None
+
+
+def load(data: Data, workdir: pathlib.Path) -> Cohort:
+    """Read, divide and convert a cohort; write ``split.json`` into `workdir`.
+
+    An existing ``split.json`` is obeyed, so that a resumed run, and three networks in one folder,
+    see one division.
+
+    Raises:
+        InputError: a folder is missing, a scan is bad, fewer than two patients are labelled, or
+            ``split.json`` belongs to another cohort.
+    """
+    scans = [scan for scan in _read(data, "lge") if scan.labelled.any()]
+    extra = [scan for scan in _read_cine(data) if scan.labelled.any()]
+    divided = [scan for scan in scans if scan.modality == "lge"] or scans
+    held_out = _held_out(divided, data, workdir)
+    train = [scan for scan in scans if scan.id not in held_out] + extra
+    test = [scan for scan in divided if scan.id in held_out]
+    converted, conversions = _lge_like(train, data.seed)
+    scarred = {scan.id for scan in converted if _is_scarred(scan)}
+    example = next((one for one in conversions if one.cine.id in scarred), None)
+    return Cohort(converted, test, example)
+
+
+def _read(data: Data, modality: Modality) -> list[Scan]:
+    """The cohort itself."""
+    if data.format == "phantom":
+        return make_cohort(data.patients, data.seed, modality=modality, size=data.image_size)
+    if data.root is None:
+        raise InputError(
+            f"data.format is {data.format!r} but data.root is not set; name the cohort's folder "
+            "with --config.data.root=DIR"
+        )
+    return read_cohort(data.root, data.format, slice_order=data.slice_order)
+
+
+def _read_cine(data: Data) -> list[Scan]:
+    """The further cohort of cine scans."""
+    if data.cine_format is None:
+        return []
+    if data.cine_format == "phantom":
+        return make_cohort(data.cine_patients, data.seed, modality="cine", size=data.image_size)
+    if data.cine_root is None:
+        raise InputError(
+            f"data.cine_format is {data.cine_format!r} but data.cine_root is not set; name the "
+            "folder with --config.data.cine_root=DIR"
+        )
+    return read_cohort(data.cine_root, data.cine_format, slice_order=data.slice_order)
+
+
+def split(ids: list[str], test_fraction: float, seed: int) -> set[str]:
+    """The held-out ids: a seeded share of all, at least one, never all.
+
+    Raises:
+        InputError: fewer than two patients.
+    """
+    if len(ids) < 2:
+        raise InputError(
+            f"the cohort has {len(ids)} labelled patient(s); holding one out for evaluation needs "
+            "at least 2"
+        )
+    count = min(max(round(test_fraction * len(ids)), 1), len(ids) - 1)
+    order = np.random.default_rng(seed).permutation(len(ids))
+    return {sorted(ids)[index] for index in order[:count]}
+
+
+def _held_out(scans: list[Scan], data: Data, workdir: pathlib.Path) -> set[str]:
+    """Held-out ids, from ``split.json`` if it is there."""
+    path = workdir / "split.json"
+    ids = sorted(scan.id for scan in scans)
+    if path.exists():
+        known = json.loads(path.read_text())
+        if sorted(known["train"] + known["test"]) != ids:
+            raise InputError(
+                f"{path} divides another cohort; use another --workdir or remove the file"
+            )
+        return set(known["test"])
+    test = split(ids, data.test_fraction, data.seed)
+    record = {
+        "seed": data.seed,
+        "train": [name for name in ids if name not in test],
+        "test": sorted(test),
+    }
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(record, indent=1))
+    temporary.replace(path)
+    return test
+
+
+def _lge_like(train: list[Scan], seed: int) -> tuple[list[Scan], list[Conversion]]:
+    """Training scans with every cine scan converted by a random LGE scan of the same list."""
+    lge = [scan for scan in train if scan.modality == "lge"]
+    if not lge:
+        return train, []
+    converted, conversions = [], []
+    for index, scan in enumerate(train):
+        if scan.modality == "lge":
+            converted.append(scan)
+            continue
+        reference = lge[np.random.default_rng([seed, index]).integers(len(lge))]
+        conversions.append(Conversion(scan, reference, seed + index))
+        converted.append(cine_to_lge(scan, reference, seed=seed + index))
+    return converted, conversions
+
+
+def _is_scarred(scan: Scan) -> bool:
+    return scan.labels is not None and bool((scan.labels >= Label.ENHANCEMENT).any())

@@ -1,0 +1,133 @@
+"""Cohorts as arrays: what each of the three networks trains on.
+
+Images and targets are stored as uint8 (a slice costs one byte a pixel) and become floats on the
+device. Only labelled slices enter.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from acsnet_jax.preprocess.crop import centroid, crop_or_pad
+from acsnet_jax.preprocess.grid import to_working
+from acsnet_jax.preprocess.stages import Spec, lv_box, lv_images, myo_images
+from acsnet_jax.types import InputError, Label, Scan
+
+JITTER = 1.25
+"""Stage 2's training windows are larger than its input, so that jittered boxes show no padding."""
+
+
+class Dataset(NamedTuple):
+    """Samples along the first axis.
+
+    Attributes:
+        images: ``[samples, height, width]``, intensities in 0..255 (for the autoencoder: the masks
+            themselves, 0 or 1).
+        targets: ``[samples, height, width, outputs]``, 0 or 1.
+        weights: ``[samples, outputs]``, weight in the loss; 0 where the expert drew nothing.
+        half: ``[samples]``, half the side of stage 2's box in pixels; infinite where none applies.
+        scans: ``[samples]``, index of the scan that each sample comes from.
+    """
+
+    images: UInt8[np.ndarray, "samples height width"]
+    targets: UInt8[np.ndarray, "samples height width outputs"]
+    weights: Float32[np.ndarray, "samples outputs"]
+    half: Float32[np.ndarray, "samples"]
+    scans: np.ndarray
+
+    @property
+    def size(self) -> int:
+        """Number of samples."""
+        return len(self.images)
+
+    def take(self, indices: np.ndarray) -> "Dataset":
+        """Some samples."""
+        return Dataset(*(field[indices] for field in self))
+
+
+def lv_dataset(scans: list[Scan], spec: Spec) -> Dataset:
+    """Stage 1: whole slices and the LV (myocardium and blood pool)."""
+    parts = []
+    for index, scan in enumerate(scans):
+        working = to_working(scan, spec.lv_spacing_mm)
+        keep = scan.labelled
+        images = lv_images(working, spec)[keep]
+        labels = crop_or_pad(_labels(working.labels), spec.lv_size)[keep]
+        targets = (labels != Label.BACKGROUND)[..., None]
+        parts.append(_part(index, images, targets, np.ones(1), np.inf))
+    return _join(parts, scans)
+
+
+def myo_dataset(scans: list[Scan], spec: Spec) -> Dataset:
+    """Stage 2: windows on the LV; myocardium, and enhancement where the expert drew it."""
+    size = int(np.ceil(spec.myo_size * JITTER))
+    parts = []
+    for index, scan in enumerate(scans):
+        working = to_working(scan, spec.myo_spacing_mm)
+        labels = _labels(working.labels)
+        keep = scan.labelled
+        box = lv_box(labels[keep] != Label.BACKGROUND, working.grid.spacing_mm, spec.margin_mm)
+        images = myo_images(working, box, spec, size=size)[keep]
+        window = crop_or_pad(labels, size, centre=box.centre)[keep]
+        targets = np.stack([window >= Label.MYOCARDIUM, window >= Label.ENHANCEMENT], axis=-1)
+        weights = np.array([1.0, float(scan.has_enhancement)])
+        parts.append(_part(index, images, targets, weights, box.half))
+    return _join(parts, scans)
+
+
+def mask_dataset(scans: list[Scan], spec: Spec) -> Dataset:
+    """Stage 3: expert myocardium masks, each centred on its own centroid."""
+    parts = []
+    for index, scan in enumerate(scans):
+        labels = _labels(to_working(scan, spec.myo_spacing_mm).labels)[scan.labelled]
+        masks = labels >= Label.MYOCARDIUM
+        masks = [centre_mask(mask, spec.mask_size) for mask in masks if mask.any()]
+        if masks:
+            masks = np.stack(masks)
+            parts.append(_part(index, masks, masks[..., None], np.ones(1), np.inf))
+    return _join(parts, scans)
+
+
+def centre_mask(mask: np.ndarray, size: int) -> np.ndarray:
+    """A `size` x `size` window centred on the mask's centroid."""
+    return crop_or_pad(mask, size, centre=centroid(mask))
+
+
+def balance_cine(dataset: Dataset, scans: list[Scan]) -> Dataset:
+    """Weigh cine samples down so that they sum to no more than the LGE samples (paper, Training).
+
+    Each output is balanced on its own, since fewer scans carry enhancement. Without LGE nothing
+    changes.
+    """
+    cine = np.array([scan.modality == "cine" for scan in scans])[dataset.scans]
+    lge_total = dataset.weights[~cine].sum(axis=0)
+    cine_total = dataset.weights[cine].sum(axis=0)
+    factor = np.ones_like(lge_total)
+    both = (lge_total > 0) & (cine_total > 0)
+    factor[both] = np.minimum(1.0, lge_total[both] / cine_total[both])
+    weights = np.where(cine[:, None], dataset.weights * factor, dataset.weights)
+    return dataset._replace(weights=weights.astype(np.float32))
+
+
+def _labels(labels: np.ndarray | None) -> np.ndarray:
+    if labels is None:
+        raise InputError("a scan without labels cannot be trained on")
+    return labels
+
+
+def _part(index, images, targets, weights, half) -> Dataset:
+    count = len(images)
+    return Dataset(
+        np.rint(images).astype(np.uint8),
+        targets.astype(np.uint8),
+        np.tile(weights.astype(np.float32), (count, 1)),
+        np.full(count, half, np.float32),
+        np.full(count, index),
+    )
+
+
+def _join(parts: list[Dataset], scans: list[Scan]) -> Dataset:
+    if not parts:
+        raise InputError(f"none of the {len(scans)} scans has a labelled slice to train on")
+    return Dataset(*(np.concatenate(field) for field in zip(*parts, strict=True)))

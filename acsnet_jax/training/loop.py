@@ -1,0 +1,197 @@
+"""`train_and_evaluate`: the only orchestrator of a training run."""
+
+import json
+import logging
+import math
+import pathlib
+import time
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from acsnet_jax.models import parameter_count
+from acsnet_jax.training import cohort as cohorts
+from acsnet_jax.training import datasets
+from acsnet_jax.training.checkpoint import Checkpoints
+from acsnet_jax.training.pictures import sample_picture
+from acsnet_jax.training.record import Record
+from acsnet_jax.training.settings import Config, Settings, input_size, make_task, settings_of
+from acsnet_jax.training.sharding import compiled_train_step, data_mesh, divided, replicated
+from acsnet_jax.training.state import TrainState, create
+from acsnet_jax.training.steps import Batch
+from acsnet_jax.types import InputError, Scan
+
+_LOG = logging.getLogger(__name__)
+
+DATASETS = {
+    "lv": datasets.lv_dataset,
+    "myo": datasets.myo_dataset,
+    "autoencoder": datasets.mask_dataset,
+}
+
+
+def train_and_evaluate(
+    config: Config,
+    workdir: str | pathlib.Path,
+    *,
+    cohort: cohorts.Cohort | None = None,
+) -> TrainState:
+    """Train one network for a fixed number of epochs; resume if `workdir` holds a checkpoint.
+
+    Args:
+        config: as in ``configs/lv.py``, ``configs/myo.py`` and ``configs/autoencoder.py``.
+        workdir: gets ``config.json``, ``split.json``, ``checkpoints/``, ``metrics.jsonl``,
+            TensorBoard files and ``samples/``.
+        cohort: already loaded scans, for a caller that trains several networks on them.
+
+    Returns:
+        The state after the last epoch. Held-out patients never reach a step: they are only named in
+        ``split.json``.
+
+    Raises:
+        InputError: bad config or bad data.
+        FloatingPointError: the loss is not finite; names the step. The last checkpoint stays.
+    """
+    workdir = pathlib.Path(workdir)
+    workdir.mkdir(parents=True, exist_ok=True)
+    settings = settings_of(config)
+    write_config(config, workdir)
+    if cohort is None:
+        cohort = cohorts.load(settings.data, workdir)
+    dataset = training_samples(settings, cohort.train)
+    mesh = data_mesh(settings.optimisation.batch_size)
+    steps_per_epoch = _steps_per_epoch(dataset.size, settings.optimisation.batch_size)
+    task = make_task(settings, steps_per_epoch * settings.optimisation.epochs)
+    size = input_size(settings.task, settings.spec)
+    state = create(task.model, task.optimiser, (1, size, size, 1), jax.random.key(settings.seed))
+    _announce(settings, cohort, dataset, state, len(mesh.devices))
+
+    with Checkpoints(workdir) as checkpoints:
+        state = jax.device_put(state, replicated(mesh))
+        if checkpoints.latest_step() is not None:
+            state = checkpoints.restore(state, replicated(mesh))
+            _LOG.info("resumed at step %d", int(state.step))
+        step = compiled_train_step(task, mesh)
+        with Record(workdir, resume_step=int(state.step)) as record:
+            for epoch in range(int(state.step) // steps_per_epoch, settings.optimisation.epochs):
+                state, loss = _epoch(settings, epoch, dataset, state, step, mesh, record)
+                _picture(settings, epoch, dataset, state, record, workdir)
+                if _is_due(epoch, settings.optimisation):
+                    checkpoints.save(state, loss)
+    return state
+
+
+def training_samples(settings: Settings, scans: list[Scan]) -> datasets.Dataset:
+    """The samples of a run, cine weighted down."""
+    return datasets.balance_cine(DATASETS[settings.task](scans, settings.spec), scans)
+
+
+def _epoch(settings, epoch, dataset, state, step, mesh, record) -> tuple[TrainState, float]:
+    """One pass in a random order that depends on seed and epoch alone, so that a resumed run and an
+    uninterrupted one see the same batches."""  # noqa: D205, D209
+    batch_size = settings.optimisation.batch_size
+    order = np.random.default_rng([settings.seed, epoch]).permutation(dataset.size)
+    count = _steps_per_epoch(dataset.size, batch_size)
+    history = []
+    started = time.perf_counter()
+    progress = tqdm(
+        range(count), desc=f"{settings.task} epoch {epoch + 1}", leave=False, disable=None
+    )
+    for index in progress:
+        # The last batch wraps around in a set smaller than one batch; elsewhere it is left out.
+        chosen = np.resize(order, count * batch_size)[index * batch_size : (index + 1) * batch_size]
+        samples = dataset.take(chosen)
+        batch = Batch(samples.images, samples.targets, samples.weights, samples.half)
+        state, metrics = step(state, jax.device_put(batch, divided(mesh)))
+        history.append(metrics)
+        jax.block_until_ready(history[-2:][0])  # no more than one step ahead of the device
+    history = jax.device_get(history)
+    first = int(state.step) - count + 1
+    for offset, metrics in enumerate(history):
+        if not math.isfinite(metrics["loss"]):
+            raise FloatingPointError(
+                f"{settings.task}: the loss is {metrics['loss']} at step {first + offset}; lower "
+                "optimisation.learning_rate, or look at the batch of that step"
+            )
+    means = {name: float(np.mean([row[name] for row in history])) for name in history[0]}
+    rate = count * batch_size / (time.perf_counter() - started)
+    record.scalars(int(state.step), {"epoch": epoch + 1, **means, "samples_per_second": rate})
+    scores = " ".join(f"{name} {value:.4f}" for name, value in means.items())
+    _LOG.info(
+        "%s epoch %d/%d: %s (%.1f samples/s)",
+        settings.task,
+        epoch + 1,
+        settings.optimisation.epochs,
+        scores,
+        rate,
+    )
+    return state, means["loss"]
+
+
+def _picture(settings, epoch, dataset, state, record, workdir) -> None:
+    """A few training samples with targets and predictions, to look at while training."""
+    every = settings.optimisation.picture_every
+    if not every or (epoch + 1) % every:
+        return
+    chosen = np.random.default_rng(settings.seed).choice(dataset.size, min(6, dataset.size), False)
+    picture = sample_picture(settings, state, dataset.take(chosen))
+    record.picture(int(state.step), "samples", picture)
+    folder = workdir / "samples"
+    folder.mkdir(exist_ok=True)
+    import matplotlib.image  # noqa: PLC0415
+
+    matplotlib.image.imsave(folder / f"epoch-{epoch + 1:04d}.png", picture)
+
+
+def _is_due(epoch: int, optimisation) -> bool:
+    last = epoch + 1 == optimisation.epochs
+    return last or (epoch + 1) % optimisation.checkpoint_every == 0
+
+
+def _steps_per_epoch(samples: int, batch_size: int) -> int:
+    return max(samples // batch_size, 1)
+
+
+def write_config(config: Config, workdir: pathlib.Path) -> None:
+    """Keep the config beside its results; refuse to resume another one."""
+    text = json.dumps(config.to_dict(), indent=1, sort_keys=True)
+    path = workdir / "config.json"
+    if path.exists() and path.read_text() != text:
+        changed = _differences(json.loads(path.read_text()), json.loads(text))
+        raise InputError(
+            f"{path} is of another run ({', '.join(changed)} differ); use another --workdir"
+        )
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def _differences(old: dict, new: dict, prefix: str = "") -> list[str]:
+    """Dotted keys whose values differ."""
+    found = []
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            found += _differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            found.append(prefix + key)
+    return found
+
+
+def _announce(settings, cohort, dataset, state, devices) -> None:
+    """What is trained on what."""
+    kinds = {scan.modality for scan in cohort.train}
+    counts = ", ".join(
+        f"{sum(scan.modality == kind for scan in cohort.train)} {kind}" for kind in sorted(kinds)
+    )
+    _LOG.info(
+        "%s: %s parameters; %d %s device(s); %d samples of %s training scans, %d scans held out",
+        settings.task,
+        f"{parameter_count(state.params):,}",
+        devices,
+        jax.default_backend(),
+        dataset.size,
+        counts,
+        len(cohort.test),
+    )

@@ -1,0 +1,48 @@
+"""Pictures of training samples: what the network sees, should say and says."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import UInt8
+
+from acsnet_jax.training.augment import Augment
+from acsnet_jax.training.datasets import Dataset
+from acsnet_jax.training.settings import Settings, make_task
+from acsnet_jax.training.state import TrainState
+from acsnet_jax.training.steps import Batch, prepare
+
+_TARGET = np.array([0.2, 0.9, 0.3], np.float32)
+_PREDICTION = np.array([1.0, 0.25, 0.2], np.float32)
+_STILL = Augment(dihedral=False, rotation_deg=0.0, scale=0.0, shift_px=0.0)
+
+
+def sample_picture(
+    settings: Settings, state: TrainState, samples: Dataset
+) -> UInt8[np.ndarray, "height width 3"]:
+    """One row a sample: the image, the target's outline (green), the prediction's (red)."""
+    task = make_task(settings, 1)
+    batch = Batch(*(jnp.asarray(field) for field in samples[: len(Batch._fields)]))
+    still = dataclasses.replace(task, augment=_STILL)
+    images, targets = jax.jit(functools.partial(prepare, still))(jax.random.key(0), batch)
+    logits = jax.jit(functools.partial(task.model.apply, train=False))(state.variables, images)
+    images, targets, logits = (np.asarray(array) for array in (images, targets, logits))
+    top = 1.0 if settings.task == "autoencoder" else 255.0
+    rows = []
+    for image, target, logit in zip(images, targets, logits, strict=True):
+        gray = np.repeat(image / top, 3, axis=-1)
+        panels = [gray]
+        for output in range(target.shape[-1]):
+            panel = _outline(gray, target[..., output] > 0.5, _TARGET)
+            panels.append(_outline(panel, logit[..., output] > 0, _PREDICTION))
+        rows.append(np.concatenate(panels, axis=1))
+    return np.rint(255 * np.concatenate(rows)).astype(np.uint8)
+
+
+def _outline(image: np.ndarray, mask: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """Colour the mask's pixels that touch its outside."""
+    inner = np.pad(mask, 1)
+    inner = inner[:-2, 1:-1] & inner[2:, 1:-1] & inner[1:-1, :-2] & inner[1:-1, 2:] & mask
+    return np.where((mask & ~inner)[..., None], colour, image)

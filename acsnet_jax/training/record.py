@@ -1,0 +1,52 @@
+"""Scalars of a run: JSON lines for programs, TensorBoard for people."""
+
+import json
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+from tensorboardX import SummaryWriter
+
+
+class Record:
+    """Appends to ``metrics.jsonl`` and to TensorBoard files in `workdir`.
+
+    A resumed run drops the lines after the checkpoint that it resumes from, so that every step
+    stands there once.
+    """
+
+    def __init__(self, workdir: pathlib.Path, *, resume_step: int = 0):
+        self._path = workdir / "metrics.jsonl"
+        kept = [row for row in read(workdir) if row["step"] <= resume_step]
+        temporary = self._path.with_suffix(".tmp")
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        temporary.replace(self._path)
+        self._file = self._path.open("a")
+        self._board = SummaryWriter(str(workdir), purge_step=resume_step + 1)
+
+    def __enter__(self) -> "Record":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._file.close()
+        self._board.close()
+
+    def scalars(self, step: int, values: Mapping[str, float | int]) -> None:
+        """Write one line; it is on disk when this returns."""
+        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+
+    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        """Show an ``[height, width, 3]`` uint8 picture in TensorBoard."""
+        self._board.add_image(name, image, step, dataformats="HWC")
+
+
+def read(workdir: pathlib.Path) -> list[dict[str, int | float]]:
+    """The lines of ``metrics.jsonl``, without a last line that a killed run left unfinished."""
+    path = workdir / "metrics.jsonl"
+    if not path.exists():
+        return []
+    lines = path.read_text().split("\n")[:-1]
+    return [json.loads(line) for line in lines]

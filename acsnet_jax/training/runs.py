@@ -1,0 +1,43 @@
+"""Finished training runs, read back from their folders."""
+
+import json
+import pathlib
+
+import jax
+import ml_collections
+
+from acsnet_jax.bundle import Network
+from acsnet_jax.training.checkpoint import Checkpoints
+from acsnet_jax.training.settings import Settings, input_size, make_task, settings_of
+from acsnet_jax.training.sharding import data_mesh, replicated
+from acsnet_jax.training.state import TrainState, create
+from acsnet_jax.types import InputError
+
+
+def load_run(folder: pathlib.Path) -> tuple[Settings, TrainState]:
+    """Settings and last state of a training run.
+
+    Raises:
+        InputError: the folder holds no run, or one without a checkpoint.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise InputError(f"{folder} holds no training run (no config.json); train there first")
+    settings = settings_of(ml_collections.ConfigDict(json.loads(path.read_text())))
+    task = make_task(settings, 1)
+    size = input_size(settings.task, settings.spec)
+    like = jax.eval_shape(
+        lambda: create(task.model, task.optimiser, (1, size, size, 1), jax.random.key(0))
+    )
+    with Checkpoints(folder) as checkpoints:
+        if checkpoints.latest_step() is None:
+            raise InputError(f"{folder} has no checkpoint yet; finish that training first")
+        return settings, checkpoints.restore(like, replicated(data_mesh(1)))
+
+
+def as_network(settings: Settings, state: TrainState) -> Network:
+    """The network of a run, as a bundle keeps it."""
+    fields = ("filters", "bridge", "outputs", "dropout", "size", "latent")
+    model = settings.model
+    sizes = {name: getattr(model, name) for name in fields if hasattr(model, name)}
+    return Network(sizes, jax.device_get(state.variables))

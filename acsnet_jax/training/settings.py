@@ -1,0 +1,122 @@
+"""Frozen settings out of locked ConfigDicts: a ConfigDict never reaches `jit` or a library call."""
+
+import dataclasses
+from typing import Any, TypeVar
+
+import flax.linen as nn
+import optax
+
+from acsnet_jax.models import Autoencoder, ResUNet
+from acsnet_jax.preprocess.stages import Spec
+from acsnet_jax.training.augment import Augment
+from acsnet_jax.training.cohort import Data
+from acsnet_jax.training.steps import Task
+from acsnet_jax.types import InputError
+
+T = TypeVar("T")
+
+Config = Any
+"""A locked ConfigDict; its attributes get their types when they become a dataclass."""
+
+OUTPUTS = {"lv": 1, "myo": 2, "autoencoder": 1}
+"""The three networks, and how many masks each of them gives."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimisation:
+    """How long and how fast to train (paper, Training: Adam, no early stopping).
+
+    Attributes:
+        batch_size: samples a step, over all devices.
+        epochs: passes over the training samples.
+        learning_rate: the highest; reached after `warmup` of all steps, then cosine decay to 0.
+        warmup: share of all steps.
+        beta: weight of the losses (design section 4: 0.6 for the LV, 0.4 for the myocardium).
+        checkpoint_every: epochs between checkpoints; the last epoch always has one.
+        picture_every: epochs between pictures of training samples; 0 for none.
+    """
+
+    batch_size: int = 16
+    epochs: int = 100
+    learning_rate: float = 1e-3
+    warmup: float = 0.05
+    beta: float = 0.6
+    checkpoint_every: int = 1
+    picture_every: int = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """One training run."""
+
+    task: str
+    seed: int
+    data: Data
+    spec: Spec
+    augment: Augment
+    optimisation: Optimisation
+    model: nn.Module
+
+
+def from_config(cls: type[T], node: Config) -> T:
+    """A frozen dataclass from a ConfigDict that has exactly its fields; sequences become tuples."""
+    return cls(**_tuples(node.to_dict()))
+
+
+def settings_of(config: Config) -> Settings:
+    """The settings of a training config.
+
+    Raises:
+        InputError: `config.task` names no network.
+    """
+    if config.task not in OUTPUTS:
+        raise InputError(f"config.task is {config.task!r}; choose one of {', '.join(OUTPUTS)}")
+    spec = from_config(Spec, config.spec)
+    return Settings(
+        task=config.task,
+        seed=config.seed,
+        data=from_config(Data, config.data),
+        spec=spec,
+        augment=from_config(Augment, config.augment),
+        optimisation=from_config(Optimisation, config.optimisation),
+        model=build_model(config.task, config.model.to_dict(), spec),
+    )
+
+
+def build_model(task: str, model: dict, spec: Spec) -> nn.Module:
+    """The network of a task from its config section."""
+    sizes = _tuples(model)
+    if task == "autoencoder":
+        return Autoencoder(size=spec.mask_size, **sizes)
+    return ResUNet(outputs=OUTPUTS[task], **sizes)
+
+
+def input_size(task: str, spec: Spec) -> int:
+    """Height and width of a network's input."""
+    return {"lv": spec.lv_size, "myo": spec.myo_size, "autoencoder": spec.mask_size}[task]
+
+
+def make_task(settings: Settings, steps: int) -> Task:
+    """What a train step closes over, for a run of `steps` steps."""
+    optimisation = settings.optimisation
+    schedule = optax.warmup_cosine_decay_schedule(
+        init_value=0.0,
+        peak_value=optimisation.learning_rate,
+        warmup_steps=max(round(optimisation.warmup * steps), 1),
+        decay_steps=max(steps, 2),
+    )
+    return Task(
+        name=settings.task,
+        model=settings.model,
+        optimiser=optax.adam(schedule),
+        size=input_size(settings.task, settings.spec),
+        augment=settings.augment,
+        beta=optimisation.beta,
+    )
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """Lists, which JSON makes of tuples, as tuples again: settings are hashable."""
+    return {
+        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+    }

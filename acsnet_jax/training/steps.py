@@ -1,0 +1,104 @@
+"""One training step and one evaluation step, pure; `jit` and sharding are applied in `sharding`."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray, UInt8
+
+from acsnet_jax.losses import reconstruction_loss, segmentation_loss, weighted_mean
+from acsnet_jax.metrics.overlap import dice
+from acsnet_jax.training.augment import Augment, jitter_intensity, null_outside_box, warp
+from acsnet_jax.training.state import TrainState
+
+
+class Batch(NamedTuple):
+    """Samples as `datasets.Dataset` holds them, on the device."""
+
+    images: UInt8[Array, "batch height width"]
+    targets: UInt8[Array, "batch height width outputs"]
+    weights: Float[Array, "batch outputs"]
+    half: Float[Array, "batch"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What a step needs besides state and batch; hashable, so that `jit` may close over it.
+
+    Attributes:
+        name: "lv", "myo" or "autoencoder".
+        model: the network.
+        optimiser: of its parameters.
+        size: height and width of the network's input.
+        augment: random changes.
+        beta: weight of the losses of stages 1 and 2.
+    """
+
+    name: str
+    model: nn.Module
+    optimiser: optax.GradientTransformation
+    size: int
+    augment: Augment
+    beta: float
+
+
+def train_step(
+    task: Task, state: TrainState, batch: Batch
+) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
+    """Augment, descend once. Metrics: loss, and the mean Dice of each output ("dice_0", ...)."""
+    key = jax.random.fold_in(jax.random.wrap_key_data(state.key_data), state.step)
+    augment_key, dropout_key = jax.random.split(key)
+    images, targets = prepare(task, augment_key, batch)
+
+    def objective(params):
+        variables = {**state.variables, "params": params}
+        logits, updates = task.model.apply(
+            variables, images, train=True, mutable=["batch_stats"], rngs={"dropout": dropout_key}
+        )
+        losses = _losses(task, logits, targets)
+        return weighted_mean(losses, batch.weights), (logits, updates)
+
+    (loss, (logits, updates)), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
+    changes, opt_state = task.optimiser.update(gradients, state.opt_state, state.params)
+    state = state._replace(
+        step=state.step + 1,
+        params=optax.apply_updates(state.params, changes),
+        batch_stats=updates.get("batch_stats", state.batch_stats),
+        opt_state=opt_state,
+    )
+    return state, {"loss": loss, **_scores(logits, targets, batch.weights)}
+
+
+def prepare(
+    task: Task, key: PRNGKeyArray, batch: Batch
+) -> tuple[Float[Array, "batch size size 1"], Float[Array, "batch size size outputs"]]:
+    """Augmented network input and targets."""
+    warp_key, intensity_key, box_key = jax.random.split(key, 3)
+    images = batch.images.astype(jnp.float32)[..., None]
+    targets = batch.targets.astype(jnp.float32)
+    warped = warp(warp_key, jnp.concatenate([images, targets], -1), task.size, task.augment)
+    targets = (warped[..., 1:] >= 0.5).astype(jnp.float32)
+    if task.name == "autoencoder":
+        return targets, targets
+    intensity = jitter_intensity(intensity_key, warped[..., 0], task.augment)
+    intensity = null_outside_box(box_key, intensity, batch.half, task.augment)
+    return intensity[..., None], targets
+
+
+def _losses(task: Task, logits, targets):
+    if task.name == "autoencoder":
+        return reconstruction_loss(logits, targets)
+    return segmentation_loss(logits, targets, beta=task.beta)
+
+
+def _scores(logits: Any, targets: Any, weights: Any) -> dict[str, Float[Array, ""]]:
+    """Mean Dice of each output over the samples that count."""
+    scores = dice(jnp.moveaxis(logits > 0, -1, 1), jnp.moveaxis(targets > 0.5, -1, 1))
+    counted = (weights > 0).astype(jnp.float32)
+    return {
+        f"dice_{output}": weighted_mean(scores[:, output, None], counted[:, output, None])
+        for output in range(targets.shape[-1])
+    }
