@@ -1,0 +1,200 @@
+"""What a trained system is, in one folder: JSON and NumPy arrays, never pickle.
+
+``bundle.json`` holds the version, the networks' sizes, the input spec, delta's thresholds and how
+the system is used; ``lv.npz``, ``myo.npz`` and ``autoencoder.npz`` the networks' variables;
+``latent.npz`` mixture and population.
+"""
+
+import dataclasses
+import functools
+import json
+import pathlib
+import shutil
+import zipfile
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+from jaxtyping import PyTree
+
+from acsnet_jax import __version__
+from acsnet_jax.anatomy import Thresholds
+from acsnet_jax.anatomy.cleanup import CleanupWeights
+from acsnet_jax.latent import Mixture
+from acsnet_jax.models import Autoencoder, ResUNet
+from acsnet_jax.pipeline import Bundle, Inference
+from acsnet_jax.preprocess.stages import Spec
+from acsnet_jax.types import InputError, Population
+
+FORMAT = 1
+"""Raised whenever an older bundle can no longer be read."""
+
+NETWORKS = ("lv", "myo", "autoencoder")
+
+
+class Network(NamedTuple):
+    """A network's constructor arguments and its variables."""
+
+    sizes: dict[str, Any]
+    variables: PyTree
+
+
+class Latent(NamedTuple):
+    """Stage 3's latent space."""
+
+    thresholds: Thresholds
+    mixture: Mixture
+    population: Population
+
+
+def save(
+    folder: pathlib.Path,
+    networks: dict[str, Network],
+    latent: Latent,
+    spec: Spec,
+    inference: Inference,
+    *,
+    training: dict[str, Any],
+) -> None:
+    """Write a bundle; the folder appears complete or not at all.
+
+    Args:
+        folder: must not exist.
+        networks: "lv", "myo" and "autoencoder".
+        latent: thresholds, mixture and population.
+        spec: sizes and scalings the networks were trained with.
+        inference: how the system is to be used.
+        training: what it was trained on, as JSON values; no patient's identity.
+
+    Raises:
+        InputError: the folder exists.
+    """
+    if folder.exists():
+        raise InputError(f"{folder} exists already; remove it or choose another --workdir")
+    record = {
+        "format": FORMAT,
+        "version": __version__,
+        "networks": {name: network.sizes for name, network in networks.items()},
+        "spec": dataclasses.asdict(spec),
+        "inference": dataclasses.asdict(inference),
+        "cleanup": dataclasses.asdict(CleanupWeights()),
+        "thresholds": {name: float(x) for name, x in latent.thresholds._asdict().items()},
+        "training": training,
+    }
+    temporary = folder.with_name(folder.name + ".tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    (temporary / "bundle.json").write_text(json.dumps(record, indent=1))
+    for name, network in networks.items():
+        flat = dict(traverse_util.flatten_dict(network.variables, sep="/"))
+        _write_arrays(temporary / f"{name}.npz", flat)
+    arrays = {**latent.mixture._asdict(), **latent.population._asdict()}
+    _write_arrays(temporary / "latent.npz", arrays)
+    temporary.rename(folder)
+
+
+def load(folder: str | pathlib.Path, *, inference: dict[str, Any] | None = None) -> Bundle:
+    """Read a bundle and build its callables.
+
+    Args:
+        folder: written by `save`.
+        inference: options of `Inference` to replace.
+
+    Raises:
+        InputError: the folder is no bundle, of another format, or damaged.
+    """
+    folder = pathlib.Path(folder)
+    record = _read_record(folder)
+    networks = {
+        name: Network(_tuples(record["networks"][name]), _read_variables(folder, name))
+        for name in NETWORKS
+    }
+    arrays = _read_arrays(folder / "latent.npz")
+    autoencoder = Autoencoder(**networks["autoencoder"].sizes)
+    encoder = networks["autoencoder"].variables
+    return Bundle(
+        localise=functools.partial(
+            _localise, ResUNet(**networks["lv"].sizes), networks["lv"].variables
+        ),
+        delineate=functools.partial(
+            _probabilities, ResUNet(**networks["myo"].sizes), networks["myo"].variables
+        ),
+        encode=functools.partial(encode, autoencoder, encoder),
+        decode=functools.partial(decode, autoencoder, encoder),
+        population=Population(*(jnp.asarray(arrays[name]) for name in Population._fields)),
+        mixture=Mixture(*(jnp.asarray(arrays[name]) for name in Mixture._fields)),
+        thresholds=Thresholds(**record["thresholds"]),
+        spec=Spec(**record["spec"]),
+        inference=Inference(**{**record["inference"], **(inference or {})}),
+        cleanup=CleanupWeights(**_tuples(record["cleanup"])),
+    )
+
+
+def provenance(folder: str | pathlib.Path) -> dict[str, Any]:
+    """What a bundle says of itself: version, networks, thresholds, training."""
+    return _read_record(pathlib.Path(folder))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _probabilities(model, variables, images):
+    """``[n, size, size]`` in [0, 255] to ``[n, size, size, outputs]`` in [0, 1]."""
+    return jax.nn.sigmoid(model.apply(variables, images[..., None], train=False))
+
+
+def _localise(model, variables, images):
+    return _probabilities(model, variables, images)[..., 0]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def encode(model: Autoencoder, variables: PyTree, masks: jax.Array) -> jax.Array:
+    """Codes ``[n, latent]`` of masks ``[n, size, size]`` in [0, 1]."""
+    return jnp.asarray(model.apply(variables, masks[..., None], method="encode"))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def decode(model: Autoencoder, variables: PyTree, codes: jax.Array) -> jax.Array:
+    """Masks ``Bool[n, size, size]`` of codes."""
+    return jnp.asarray(model.apply(variables, codes, method="decode"))[..., 0] > 0
+
+
+def _read_record(folder: pathlib.Path) -> dict[str, Any]:
+    path = folder / "bundle.json"
+    if not path.is_file():
+        raise InputError(
+            f"{folder} is no bundle (it has no bundle.json); make one with "
+            "python -m experiments.fit_latent or experiments.reproduce"
+        )
+    try:
+        record = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path} is damaged: {error}; restore the bundle") from error
+    if record.get("format") != FORMAT:
+        raise InputError(
+            f"{path} has format {record.get('format')} (acsnet_jax {record.get('version')}); this "
+            f"acsnet_jax {__version__} reads format {FORMAT}: train it anew or install that version"
+        )
+    return record
+
+
+def _read_variables(folder: pathlib.Path, name: str) -> PyTree:
+    return traverse_util.unflatten_dict(_read_arrays(folder / f"{name}.npz"), sep="/")
+
+
+def _write_arrays(path: pathlib.Path, arrays: Mapping[str, Any]) -> None:
+    plain: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
+    np.savez_compressed(path, **plain)
+
+
+def _read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is missing or damaged: {error}; restore the bundle") from error
+
+
+def _tuples(sizes: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(x) if isinstance(x, list) else x for key, x in sizes.items()}

@@ -1,0 +1,107 @@
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from acsnet_jax import bundle as bundles
+from acsnet_jax import latent
+from acsnet_jax.anatomy import Thresholds
+from acsnet_jax.models import Autoencoder, ResUNet
+from acsnet_jax.pipeline import Inference
+from acsnet_jax.preprocess.stages import Spec
+from acsnet_jax.types import InputError, Population
+
+SPEC = Spec(2.0, 32, 2.0, 16, 16, 10.0, "percentile")
+SIZES = {
+    "lv": {"filters": (2, 4), "bridge": 4, "outputs": 1, "dropout": 0.1},
+    "myo": {"filters": (2, 4), "bridge": 4, "outputs": 2, "dropout": 0.1},
+    "autoencoder": {"size": 16, "latent": 3, "filters": (2, 4)},
+}
+
+
+@pytest.fixture(scope="module")
+def parts():
+    networks = {}
+    for index, (name, sizes) in enumerate(SIZES.items()):
+        model = Autoencoder(**sizes) if name == "autoencoder" else ResUNet(**sizes)
+        variables = model.init(jax.random.key(index), jnp.zeros((1, 16, 16, 1)), train=False)
+        networks[name] = bundles.Network(sizes, variables)
+    codes = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    masks = jnp.asarray(np.random.default_rng(1).random((40, 16, 16)) > 0.5)
+    space = bundles.Latent(
+        Thresholds(0.8, 0.7, 3.0, 2.0, 20.0),
+        latent.fit_mixture(codes, 2, seed=0),
+        Population(jnp.asarray(codes), latent.pack_masks(masks)),
+    )
+    return networks, space
+
+
+def save(folder, parts):
+    networks, space = parts
+    bundles.save(folder, networks, space, SPEC, Inference(turns=1), training={"scans": 3})
+    return folder
+
+
+def test_what_is_saved_is_loaded(tmp_path, parts):
+    networks, space = parts
+    loaded = bundles.load(save(tmp_path / "bundle", parts))
+    assert loaded.spec == SPEC
+    assert loaded.inference == Inference(turns=1)
+    images = jnp.asarray(np.random.default_rng(2).uniform(0, 255, (2, 16, 16)), jnp.float32)
+    model = ResUNet(**SIZES["myo"])
+    direct = model.apply(networks["myo"].variables, images[..., None], train=False)
+    np.testing.assert_allclose(loaded.delineate(images), jax.nn.sigmoid(direct), rtol=1e-5)
+    assert loaded.localise(images).shape == (2, 16, 16)
+    codes = loaded.encode(images / 255)
+    assert codes.shape == (2, 3)
+    assert loaded.decode(codes).dtype == bool
+    np.testing.assert_array_equal(loaded.population.codes, space.population.codes)
+    np.testing.assert_array_equal(loaded.population.masks, space.population.masks)
+    for ours, theirs in zip(loaded.mixture, space.mixture, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_allclose([*loaded.thresholds], [*space.thresholds])
+
+
+def test_options_can_be_replaced(tmp_path, parts):
+    loaded = bundles.load(save(tmp_path / "bundle", parts), inference={"scope": "all"})
+    assert loaded.inference == dataclasses.replace(Inference(turns=1), scope="all")
+
+
+def test_nothing_is_pickled(tmp_path, parts):
+    folder = save(tmp_path / "bundle", parts)
+    assert sorted(path.suffix for path in folder.iterdir()) == [".json", *[".npz"] * 4]
+    for path in folder.glob("*.npz"):
+        with np.load(path, allow_pickle=False) as arrays:
+            assert all(arrays[name].dtype != object for name in arrays)
+
+
+def test_an_existing_bundle_is_not_overwritten(tmp_path, parts):
+    folder = save(tmp_path / "bundle", parts)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(InputError, match="exists already"):
+        save(folder, parts)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_bundle_of_another_format_is_refused(tmp_path, parts):
+    path = save(tmp_path / "bundle", parts) / "bundle.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "format": 99, "version": "9.0"}))
+    with pytest.raises(InputError, match=r"format 99 \(acsnet_jax 9.0\)"):
+        bundles.load(path.parent)
+
+
+@pytest.mark.parametrize("name", ["bundle.json", "lv.npz", "latent.npz"])
+def test_damage_is_named(tmp_path, parts, name):
+    path = save(tmp_path / "bundle", parts) / name
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(InputError, match=name):
+        bundles.load(path.parent)
+
+
+def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no bundle"):
+        bundles.load(tmp_path)

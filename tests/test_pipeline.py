@@ -1,0 +1,189 @@
+"""The cascade's geometry, with callables that read the answer off the picture."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from acsnet_jax import anatomy, latent, pipeline
+from acsnet_jax.anatomy.cleanup import CleanupWeights
+from acsnet_jax.preprocess.orient import apply_turn
+from acsnet_jax.preprocess.stages import Spec
+from acsnet_jax.types import InputError, Label, Population, Scan
+
+SIZE = 64
+SPACING = 1.5
+THRESHOLDS = anatomy.Thresholds(
+    circularity_epi=0.75,
+    circularity_endo=0.7,
+    convexity_defect_mm=4.0,
+    wall_min_mm=3.0,
+    wall_max_mm=25.0,
+    gap_max_deg=100.0,
+)
+_OFFSET = jnp.arange(SIZE, dtype=jnp.float32) - SIZE // 2
+_RADIUS_MM = SPACING * jnp.hypot(_OFFSET[:, None], _OFFSET[None, :])
+
+
+def encode(masks):
+    """(outer, inner) radius in mm of the disc and the hole of the same areas."""
+    pixel = SPACING**2
+    area = masks.sum(axis=(1, 2)) * pixel
+    moment = (masks * _RADIUS_MM[None] ** 2).sum(axis=(1, 2)) * pixel
+    # For a ring: area = pi (R^2 - r^2), moment = pi (R^4 - r^4) / 2.
+    total = 2 * moment / jnp.maximum(area, 1.0)
+    difference = area / jnp.pi
+    outer = jnp.sqrt(jnp.maximum(total + difference, 0.0) / 2)
+    inner = jnp.sqrt(jnp.maximum(total - difference, 0.0) / 2)
+    return jnp.stack([outer, inner], axis=-1)
+
+
+def decode(codes):
+    outer, inner = codes[:, 0, None, None], codes[:, 1, None, None]
+    return (_RADIUS_MM[None] <= outer) & (_RADIUS_MM[None] > inner)
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    outer, wall = np.meshgrid(np.arange(18, 40, 2.0), np.arange(6, 14, 2.0))
+    codes = jnp.asarray(np.stack([outer.ravel(), (outer - wall).ravel()], -1), jnp.float32)
+    masks = decode(codes)
+    valid = anatomy.is_valid(masks, (SPACING, SPACING), THRESHOLDS)
+    codes, masks = codes[valid], masks[valid]
+    return pipeline.Bundle(
+        localise=lambda images: (images > 100).astype(jnp.float32),
+        delineate=lambda images: jnp.stack(
+            [(images > 60) & (images < 180), images > 400], -1
+        ).astype(jnp.float32),
+        encode=encode,
+        decode=decode,
+        population=Population(codes, latent.pack_masks(masks)),
+        mixture=latent.fit_mixture(np.asarray(codes), 1, seed=0),
+        thresholds=THRESHOLDS,
+        spec=Spec(2.0, 96, SPACING, SIZE, SIZE, 12.0, "literal"),
+        inference=pipeline.Inference(turns=1, batch=4, alphas=16, max_change=0.9),
+        cleanup=CleanupWeights(),
+    )
+
+
+def make_scan(*, spacing=(1.2, 1.8), shape=(150, 100), cut=None, oriented=False):
+    """Rings of 30 mm with a wall of 9 mm, apex smaller; 10 mm off the picture's centre."""
+    rows = (np.arange(shape[0]) - shape[0] / 2) * spacing[0] - 10
+    columns = (np.arange(shape[1]) - shape[1] / 2) * spacing[1] + 5
+    radius = np.hypot(rows[:, None], columns[None, :])
+    labels = np.zeros((5, *shape), np.uint8)
+    for index, outer in enumerate((20, 25, 29, 30, 30)):
+        labels[index][radius <= outer] = Label.MYOCARDIUM
+        labels[index][radius <= outer - 9] = Label.BLOOD_POOL
+    drawn = labels.copy()
+    if cut is not None:
+        drawn[cut][(rows[:, None] > 0) & (np.abs(columns[None, :]) < 4)] = 0
+    # Stage 1 sees CLAHE's picture, so the LV is one bright disc with a slightly darker wall.
+    image = np.choose(drawn, [10.0, 250.0, 130.0]).astype(np.float32)
+    image += np.random.default_rng(0).uniform(0, 2, image.shape).astype(np.float32)
+    return Scan(
+        id="ring",
+        image=image,
+        spacing_mm=spacing,
+        positions_mm=np.arange(5) * 8.0,
+        affine=np.diag([spacing[1], spacing[0], 8.0, 1.0]),
+        oriented=oriented,
+        modality="lge",
+        labels=labels,
+        labelled=np.ones(5, bool),
+        has_enhancement=True,
+        file_order=np.arange(5),
+        file_affine=np.diag([spacing[1], spacing[0], 8.0, 1.0]),
+    )
+
+
+def dice(a, b):
+    return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
+def test_rings_come_back_on_the_scans_own_grid(bundle):
+    scan = make_scan()
+    result = pipeline.segment(scan, bundle)
+    assert result.myocardium.shape == scan.image.shape
+    assert dice(result.myocardium, scan.labels == Label.MYOCARDIUM) > 0.9
+    assert dice(result.lv, scan.labels > 0) > 0.96
+    assert result.kept.all()
+    assert not (result.myocardium & result.blood_pool).any()
+    assert pipeline.delta(result.myocardium, scan.spacing_mm, bundle).all()
+
+
+def test_a_cut_ring_is_closed_and_certified(bundle):
+    scan = make_scan(cut=3)
+    result = pipeline.segment(scan, bundle)
+    correction = result.correction
+    assert correction.failed_before[3].any()
+    assert not correction.valid_before[3]
+    assert correction.valid_before[[0, 1, 2, 4]].all()
+    assert correction.pixels_changed[3] > 0
+    assert not correction.pixels_changed[[0, 1, 2, 4]].any()
+    _, cavity = anatomy.regions(jnp.asarray(result.myocardium))
+    assert np.asarray(cavity).any(axis=(1, 2)).all()
+    assert dice(result.lv[3], scan.labels[3] > 0) > 0.9
+
+
+@pytest.mark.parametrize("turn", range(8))
+def test_averaging_over_turns_makes_the_cascade_indifferent_to_them(bundle, turn):
+    asking = dataclasses.replace(bundle, inference=dataclasses.replace(bundle.inference, turns=8))
+    images = np.random.default_rng(0).uniform(0, 255, (3, 32, 32)).astype(np.float32)
+
+    def network(batch):  # anything that is not symmetric
+        weights = jnp.linspace(0, 1, 32, dtype=jnp.float32)
+        return jnp.stack([batch * weights[None, :, None], batch * weights[None, None, :] ** 2], -1)
+
+    straight = pipeline.averaged(network, images, asking.inference)
+    turned = pipeline.averaged(network, apply_turn(images, turn), asking.inference)
+    expected = np.moveaxis(apply_turn(np.moveaxis(straight, -1, 1), turn), 1, -1)
+    np.testing.assert_allclose(turned, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_averaged_does_not_depend_on_the_batch_size(bundle):
+    images = np.random.default_rng(1).uniform(0, 255, (5, 16, 16)).astype(np.float32)
+    results = [
+        pipeline.averaged(lambda x: x**2, images, pipeline.Inference(turns=8, batch=batch))
+        for batch in (1, 7, 64)
+    ]
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-6)
+    np.testing.assert_allclose(results[0], results[2], rtol=1e-6)
+
+
+def test_a_picture_without_a_heart_is_an_error_that_names_the_scan(bundle):
+    scan = make_scan()
+    flat = scan.replace(image=np.full_like(scan.image, 50.0))
+    with pytest.raises(InputError, match="scan ring: no left ventricle"):
+        pipeline.segment(flat, bundle)
+
+
+def test_slices_above_the_base_are_trimmed(bundle):
+    scan = make_scan()
+    image = scan.image.copy()
+    speck = np.roll(image[0], (0, 0), (0, 1))
+    image[4] = np.where(speck > 60, 10.0, 10.0)
+    rows, columns = np.nonzero(scan.labels[4] == Label.BLOOD_POOL)
+    middle = (int(rows.mean()), int(columns.mean()))
+    yy, xx = np.mgrid[: image.shape[1], : image.shape[2]]
+    radius = np.hypot((yy - middle[0]) * 1.2, (xx - middle[1]) * 1.8)
+    image[4][radius < 11] = 130.0
+    image[4][radius < 5] = 250.0
+    strict = dataclasses.replace(
+        bundle, inference=dataclasses.replace(bundle.inference, max_change=0.6)
+    )
+    result = pipeline.segment(scan.replace(image=image), strict)
+    assert result.kept.tolist() == [True, True, True, True, False]
+    assert not result.lv[4].any()
+
+
+def test_open_slices_get_the_blood_pool_inside_their_hull(bundle):
+    scan = make_scan()
+    ring = scan.labels[3] == Label.MYOCARDIUM
+    gap = ring.copy()
+    rows, columns = np.nonzero(ring)
+    gap[int(rows.mean()) :, int(columns.mean()) - 4 : int(columns.mean()) + 5] = False
+    pool = pipeline.blood_pools(gap[None], (scan.labels[3] > 0)[None])
+    assert dice(pool[0], scan.labels[3] == Label.BLOOD_POOL) > 0.9
+    assert not (pool[0] & gap).any()
