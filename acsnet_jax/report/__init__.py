@@ -2,7 +2,7 @@
 
 from acsnet_jax.report.certificates import Certificate, certificates
 from acsnet_jax.report.evaluation import Evaluation, evaluate, evaluate_scan
-from acsnet_jax.report.figures import corrections, figure4, montage, overlay, worst_case
+from acsnet_jax.report.figures import cohort, corrections, figure4, montage, overlay, worst_case
 from acsnet_jax.report.files import write_features
 from acsnet_jax.report.html import (
     DATASET_CITATIONS,
@@ -23,6 +23,7 @@ __all__ = [
     "Report",
     "Target",
     "certificates",
+    "cohort",
     "corrections",
     "environment",
     "evaluate",

@@ -105,8 +105,12 @@ def crop_box(
 
 
 def view_of(scan: Scan, regions: Iterable[Regions]) -> View:
-    """Crop around the heart and a display window that its brightest and darkest parts fill."""
-    box = crop_box([each.lv for each in regions], scan.spacing_mm)
+    """Crop around the heart and a display window that its brightest and darkest parts fill.
+
+    Without any region the whole slice is shown.
+    """
+    nothing = np.zeros(scan.image.shape, bool)
+    box = crop_box([nothing, *(each.lv for each in regions)], scan.spacing_mm)
     shown = scan.image[:, box.rows, box.columns]
     black, white = (float(value) for value in np.percentile(shown, (1.0, 99.7)))
     return View(box, black, max(white, black + 1e-6), scan.spacing_mm[0] / scan.spacing_mm[1])

@@ -142,6 +142,42 @@ def montage(segmentations: Sequence[Segmentation], path: pathlib.Path) -> None:
     drawing.save(figure, path)
 
 
+@mpl.rc_context(drawing.STYLE)
+def cohort(scans: Sequence[Scan], path: pathlib.Path, *, columns: int = 6) -> None:
+    """Draw scans (rows) with what their experts drew, at slices from apex to base.
+
+    Args:
+        scans: one a row; without labels only the image is seen.
+        path: picture to write.
+        columns: slices shown of each scan.
+
+    Raises:
+        InputError: there is nothing to draw.
+    """
+    drawing.check_not_empty(len(scans), "cohort")
+    figure = Figure(
+        (_PANEL_INCHES * columns, _PANEL_INCHES * len(scans) + 0.6), layout="constrained"
+    )
+    grid = figure.subplots(
+        len(scans), columns, squeeze=False, gridspec_kw={"wspace": 0.02, "hspace": 0.02}
+    )
+    for panels, scan in zip(grid, scans, strict=True):
+        expert = _expert(scan)
+        view = drawing.view_of(scan, [] if expert is None else [expert])
+        shown = np.linspace(0, len(scan.image) - 1, columns).round().astype(int)
+        for axes, index in zip(panels, shown, strict=True):
+            drawing.draw_slice(axes, scan.image[index], view)
+            if expert is not None and scan.labelled[index]:
+                drawing.draw_regions(axes, expert, index, view)
+            else:
+                _note(axes, "not labelled")
+        panels[0].set_ylabel(f"{scan.id} ({scan.modality})", fontsize=8)
+    grid[0][0].set_title("apex", loc="left")
+    grid[0][-1].set_title("base", loc="right")
+    _legend(figure)
+    drawing.save(figure, path)
+
+
 def _heart_slices(segmentation: Segmentation) -> np.ndarray:
     """Indices of the slices worth showing: those labelled, else those with LV, else all."""
     scan = segmentation.scan

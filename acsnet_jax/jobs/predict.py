@@ -1,0 +1,88 @@
+"""Segment scans with a bundle: NIfTI, clinical features, certificates and pictures."""
+
+import json
+import logging
+import os
+import pathlib
+import shutil
+
+from tqdm import tqdm
+
+from acsnet_jax import bundle as bundles
+from acsnet_jax import clinical, report
+from acsnet_jax.io import discover, write_segmentation
+from acsnet_jax.jobs.evaluate import certify
+from acsnet_jax.pipeline import Bundle, segment
+from acsnet_jax.report.files import write_text
+from acsnet_jax.training.settings import Config
+from acsnet_jax.types import InputError, Segmentation
+
+_LOG = logging.getLogger(__name__)
+
+
+def predict(config: Config, workdir: pathlib.Path) -> None:
+    """Segment every scan at ``config.input``; one folder a scan in `workdir`, whole or absent.
+
+    A scan whose folder is there already is passed over, so that a re-run goes on. A bad scan does
+    not stop the others.
+
+    Raises:
+        InputError: no input or bundle, or at the end, if a scan could not be segmented.
+    """
+    for name in ("bundle", "input"):
+        if not config[name]:
+            raise InputError(f"config.{name} is not set; give it with --config.{name}=PATH")
+    bundle = bundles.load(config.bundle, inference=config.inference.to_dict())
+    loaders = discover(
+        config.input,
+        modality=config.modality or None,
+        slice_order=config.slice_order,
+        series=config.series or None,
+    )
+    failed = []
+    for name, load in tqdm(loaders, desc="segment", unit="scan", disable=None):
+        try:
+            scan = load()
+            if config.signal_zero is not None:
+                scan = scan.replace(source={**scan.source, "signal_zero": config.signal_zero})
+            folder = workdir / scan.id
+            if folder.exists():
+                _LOG.info("%s: %s is there already", name, folder)
+                continue
+            segmentation = segment(scan, bundle)
+            _write(segmentation, bundle, folder)
+        except InputError as error:
+            _LOG.error("%s: %s", name, error)
+            failed.append(name)
+            continue
+        features = clinical.features(segmentation)
+        _LOG.info(
+            "%s: LV %.0f mL, myocardium %.0f g, enhancement %.1f mL -> %s",
+            name,
+            features.lv_volume_ml,
+            features.myocardial_mass_g,
+            features.enhancement_volume_ml or 0.0,
+            folder,
+        )
+    if failed:
+        raise InputError(
+            f"{len(failed)} of {len(loaders)} scans could not be segmented, for the reasons above: "
+            + ", ".join(failed)
+        )
+
+
+def _write(segmentation: Segmentation, bundle: Bundle, folder: pathlib.Path) -> None:
+    """All files of one scan."""
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    temporary.mkdir(parents=True)
+    try:
+        write_segmentation(
+            temporary / "segmentation.nii.gz", segmentation.tissue, segmentation.scan
+        )
+        report.write_features(clinical.features(segmentation), temporary / "features.json")
+        certificates = [one._asdict() for one in certify([segmentation], bundle)]
+        write_text(json.dumps(certificates, indent=1) + "\n", temporary / "certificates.json")
+        report.overlay(segmentation, temporary / "overlay.png")
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

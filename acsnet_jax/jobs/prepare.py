@@ -1,0 +1,54 @@
+"""Validate a cohort, print one table, write the uniform store and a picture of it."""
+
+import logging
+import pathlib
+
+import numpy as np
+
+from acsnet_jax import report
+from acsnet_jax.io import prepare as preparation
+from acsnet_jax.io import read_scan, write_scan
+from acsnet_jax.phantom import make_cohort
+from acsnet_jax.training.settings import Config
+from acsnet_jax.types import InputError
+
+_LOG = logging.getLogger(__name__)
+_SHOWN = 4
+
+
+def prepare(config: Config, workdir: pathlib.Path) -> None:
+    """Write the store of the cohort ``config.data`` to `workdir`.
+
+    Raises:
+        InputError: no scan can be read, or some were left out (after the others are written).
+    """
+    data = config.data
+    if data.format == "phantom":
+        scans = make_cohort(
+            data.patients, data.seed, modality=config.modality or "lge", size=data.image_size
+        )
+        for scan in scans:
+            write_scan(scan, workdir)
+        rows = preparation.describe(scans)
+    else:
+        if data.root is None:
+            raise InputError("config.data.root is not set; give it with --config.data.root=DIR")
+        rows = preparation.prepare(
+            data.root,
+            data.format,
+            workdir,
+            modality=config.modality or None,
+            slice_order=data.slice_order,
+            progress=True,
+        )
+    print(preparation.format_table(rows), end="")
+    good = [row.id for row in rows if not row.error]
+    shown = [good[index] for index in np.linspace(0, len(good) - 1, _SHOWN).round().astype(int)]
+    picture = workdir / "cohort.png"
+    report.cohort([read_scan(workdir / name) for name in dict.fromkeys(shown)], picture)
+    _LOG.info("%d scans are in %s; %s shows some of them", len(good), workdir, picture)
+    left_out = [row.id for row in rows if row.error]
+    if left_out:
+        raise InputError(
+            f"{len(left_out)} of {len(rows)} scans were left out, for the reasons above"
+        )

@@ -1,0 +1,1 @@
+"""Configs: runnable documentation of every entry point."""

@@ -1,0 +1,23 @@
+"""Stage 3: the autoencoder of expert myocardium masks (paper, Stage 3).
+
+    python -m experiments.train --config=configs/autoencoder.py
+
+trains on the masks of the embedded phantom cohort. On your own scans:
+
+    python -m experiments.train --config=configs/autoencoder.py --workdir=runs/mine/autoencoder \
+        --config.data.format=emidec --config.data.root=DIR \
+        --config.data.cine_format=acdc --config.data.cine_root=DIR
+"""
+
+from configs import common
+
+
+def get_config():
+    return common.training(
+        "autoencoder",
+        model={
+            "latent": 16,  # paper, figure 5
+            "filters": (16, 32, 32, 64, 64, 64),
+        },
+        optimisation={"epochs": 100, "batch_size": 32},
+    )

@@ -1,0 +1,87 @@
+"""Sections that several configs share, from the defaults of the frozen dataclasses they become."""
+
+import dataclasses
+from typing import Any
+
+import ml_collections
+from ml_collections import config_dict
+
+from acsnet_jax.jobs.evaluate import Targets
+from acsnet_jax.pipeline import Inference
+from acsnet_jax.preprocess.stages import Spec
+from acsnet_jax.training.augment import Augment
+from acsnet_jax.training.cohort import Data
+from acsnet_jax.training.latent_space import LatentOptions
+from acsnet_jax.training.settings import Optimisation
+
+# Intensities vary between scanners, and poses beyond the quarter turns.
+_PICTURE = {
+    "rotation_deg": 20.0,
+    "scale": 0.15,
+    "contrast": 0.2,
+    "brightness": 0.1,
+    "gamma": 0.3,
+    "noise": 0.05,
+}
+AUGMENT: dict[str, dict[str, Any]] = {
+    "lv": {**_PICTURE, "shift_px": 12.0},  # the heart is not always in the middle
+    "myo": {**_PICTURE, "shift_px": 4.0, "box": 0.15},  # stage 1's boxes are off by a few pixels
+    # A slice may lie in any direction; masks are centred, but a predicted one not exactly.
+    "autoencoder": {"rotation_deg": 180.0, "scale": 0.15, "shift_px": 2.0},
+}
+
+
+def section(settings: Any) -> ml_collections.ConfigDict:
+    """A config section from a dataclass instance; a None may later become a string."""
+    node = ml_collections.ConfigDict()
+    for key, value in dataclasses.asdict(settings).items():
+        node[key] = config_dict.placeholder(str) if value is None else value
+    return node
+
+
+def network(task: str, changes: dict[str, Any]) -> dict[str, Any]:
+    """The sections of one network."""
+    return {
+        "model": changes["model"],
+        "augment": section(Augment(**{**AUGMENT[task], **changes.get("augment", {})})),
+        "optimisation": section(Optimisation(**changes.get("optimisation", {}))),
+    }
+
+
+def training(task: str, **changes: Any) -> ml_collections.ConfigDict:
+    """The config of one training run; `changes` replace defaults of a section by name."""
+    return ml_collections.ConfigDict(
+        {
+            "task": task,
+            "seed": 0,
+            "workdir": f"runs/{task}",
+            "data": section(Data(**{"cine_format": "phantom", **changes.get("data", {})})),
+            "spec": section(Spec(**changes.get("spec", {}))),
+            **network(task, changes),
+        }
+    )
+
+
+def study(
+    *,
+    workdir: str,
+    data: dict[str, Any],
+    spec: dict[str, Any],
+    networks: dict[str, dict[str, Any]],
+    latent: dict[str, Any],
+    inference: dict[str, Any],
+    targets: dict[str, float],
+) -> ml_collections.ConfigDict:
+    """The config of a whole study; arguments replace defaults of the section of that name."""
+    return ml_collections.ConfigDict(
+        {
+            "seed": 0,
+            "workdir": workdir,
+            "data": section(Data(**data)),
+            "spec": section(Spec(**spec)),
+            "networks": {task: network(task, changes) for task, changes in networks.items()},
+            "latent": section(LatentOptions(**latent)),
+            "inference": section(Inference(**inference)),
+            "targets": section(Targets(**targets)),
+        }
+    )

@@ -1,0 +1,24 @@
+"""Stage 2: myocardium and enhancement on crops around the LV (paper, Stage 2).
+
+    python -m experiments.train --config=configs/myo.py
+
+trains on the embedded phantom cohort. On your own scans:
+
+    python -m experiments.train --config=configs/myo.py --workdir=runs/mine/myo \
+        --config.data.format=emidec --config.data.root=DIR \
+        --config.data.cine_format=acdc --config.data.cine_root=DIR
+"""
+
+from configs import common
+
+
+def get_config():
+    return common.training(
+        "myo",
+        model={
+            "filters": (64, 128, 256, 512),  # twice stage 1's: the images are smaller (paper)
+            "bridge": 1024,
+            "dropout": 0.2,
+        },
+        optimisation={"beta": 0.4, "epochs": 100, "batch_size": 16},
+    )

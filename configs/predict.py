@@ -1,0 +1,29 @@
+"""Segment scans with a bundle.
+
+    python -m experiments.predict --config=configs/predict.py \
+        --config.bundle=runs/quickstart/bundle --config.input=PATH --workdir=OUT
+
+PATH is a DICOM folder, a NIfTI file, or a folder of them. Seconds a scan on two CPU cores, after
+some ten seconds of compilation. Writes OUT/<scan>/segmentation.nii.gz, features.json,
+certificates.json and overlay.png.
+"""
+
+import ml_collections
+from ml_collections import config_dict
+
+
+def get_config():
+    return ml_collections.ConfigDict(
+        {
+            "workdir": "runs/predict",
+            "bundle": "",
+            "input": "",
+            "modality": "",  # "lge" or "cine" where the files do not tell
+            "slice_order": "auto",  # or "apex_first", "base_first", where geometry does not tell
+            "series": "",  # number or UID, for a folder with several short-axis stacks
+            # Intensity of no signal, for phase-sensitive images; not set, the reader's or 0.
+            "signal_zero": config_dict.placeholder(float),
+            # Replaces fields of the bundle's `Inference`, such as "turns" or "scope".
+            "inference": ml_collections.ConfigDict({}),
+        }
+    )

@@ -1,0 +1,21 @@
+"""Validate a cohort and write the uniform store, which --config.data.format=store reads.
+
+    python -m experiments.prepare --config.data.root=DIR --config.data.format=emidec --workdir=STORE
+
+Seconds a hundred scans. Without a root it writes phantoms.
+"""
+
+import ml_collections
+
+from acsnet_jax.training.cohort import Data
+from configs import common
+
+
+def get_config():
+    return ml_collections.ConfigDict(
+        {
+            "workdir": "runs/store",
+            "modality": "",  # "lge" or "cine" where the files do not tell
+            "data": common.section(Data()),
+        }
+    )

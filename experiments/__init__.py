@@ -1,0 +1,1 @@
+"""Entry points: flags in, one library call, one clear line on bad input."""

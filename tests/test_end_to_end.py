@@ -1,0 +1,178 @@
+"""The whole house with networks of a few filters, on a few phantoms."""
+
+import json
+import logging
+
+import nibabel
+import numpy as np
+import pytest
+
+from acsnet_jax.jobs.evaluate import evaluate
+from acsnet_jax.jobs.fit_latent import fit_latent
+from acsnet_jax.jobs.predict import predict
+from acsnet_jax.jobs.prepare import prepare
+from acsnet_jax.jobs.reproduce import reproduce
+from acsnet_jax.phantom import make_scan
+from acsnet_jax.phantom.dicom import write_dicom
+from acsnet_jax.types import InputError
+from configs import evaluate as evaluate_config
+from configs import fit_latent as fit_latent_config
+from configs import predict as predict_config
+from configs import prepare as prepare_config
+from configs import quickstart
+
+
+def tiny():
+    config = quickstart.get_config()
+    config.data.patients = 5
+    config.data.cine_patients = 1
+    config.data.image_size = 80
+    config.spec.lv_size = 48
+    config.spec.lv_spacing_mm = 5.0
+    for task, epochs in (("lv", 12), ("myo", 4), ("autoencoder", 120)):
+        config.networks[task].optimisation.epochs = epochs
+        config.networks[task].optimisation.picture_every = epochs
+        config.networks[task].optimisation.checkpoint_every = epochs
+    config.networks.lv.model.filters = (4, 8)
+    config.networks.lv.model.bridge = 8
+    config.networks.myo.model.filters = (4, 8)
+    config.networks.myo.model.bridge = 8
+    config.networks.autoencoder.model.filters = (8, 16, 16, 16)
+    config.latent.components = 2
+    config.latent.population = 300
+    config.latent.batch = 128
+    config.inference.alphas = 16
+    config.lock()
+    return config
+
+
+pytestmark = pytest.mark.usefixtures("standard_promotion")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, standard_promotion):
+    folder = tmp_path_factory.mktemp("study")
+    reproduce(tiny(), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def predicted(study, tmp_path_factory):
+    root = tmp_path_factory.mktemp("predict")
+    scan = make_scan(7, 0, size=80)
+    write_dicom(scan, root / "dicom")
+    config = predict_config.get_config()
+    config.bundle = str(study / "bundle")
+    config.input = str(root / "dicom")
+    predict(config, root / "out")
+    return scan, config, root
+
+
+def test_a_study_leaves_everything_where_the_readme_says(study):
+    for name in (
+        "split.json",
+        "config.json",
+        *(f"{task}/metrics.jsonl" for task in ("lv", "myo", "autoencoder")),
+        *(f"bundle/{name}" for name in ("bundle.json", "lv.npz", "latent.npz")),
+        *(f"report/table{number}.{kind}" for number in (1, 2) for kind in ("csv", "md")),
+        *(f"report/figures/figure{number}.png" for number in (2, 3, 4)),
+        *(f"report/{name}" for name in ("slices.csv", "certificates.json", "summary.json")),
+        "report/report.html",
+    ):
+        assert (study / name).stat().st_size > 0, name
+    assert not list(study.rglob("*.tmp"))
+
+
+def test_every_output_slice_is_valid(study):
+    summary = json.loads((study / "report" / "summary.json").read_text())
+    assert summary["Output slices that satisfy delta"]["value"] == 100.0
+    certificates = json.loads((study / "report" / "certificates.json").read_text())
+    assert all(one["valid_after"] for one in certificates if not one["empty"])
+
+
+def test_a_second_run_says_that_nothing_is_left(study, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("acsnet_jax"), "propagate", True)
+    before = {path: path.stat().st_mtime_ns for path in study.rglob("*") if path.is_file()}
+    with caplog.at_level(logging.INFO):
+        reproduce(tiny(), study)
+    assert "nothing left to do" in caplog.text
+    assert {path: path.stat().st_mtime_ns for path in study.rglob("*") if path.is_file()} == before
+
+
+def test_a_study_of_another_config_is_refused(study):
+    config = tiny()
+    config.latent.population = 400
+    with pytest.raises(InputError, match=r"latent\.population"):
+        reproduce(config, study)
+
+
+def test_the_steps_one_by_one_give_the_same_system(study, tmp_path):
+    config = fit_latent_config.get_config()
+    config.runs = str(study)
+    config.latent.update(tiny().latent)
+    config.inference.update(tiny().inference)
+    fit_latent(config, tmp_path / "bundle")
+    ours, theirs = (np.load(root / "bundle" / "latent.npz") for root in (tmp_path, study))
+    for name in theirs:
+        np.testing.assert_array_equal(ours[name], theirs[name])
+
+    config = evaluate_config.get_config()
+    config.bundle = str(tmp_path / "bundle")
+    config.split = str(study)
+    config.data.update(tiny().data)
+    evaluate(config, tmp_path / "report")
+    table = "report/table1.csv"
+    assert (tmp_path / table).read_text() == (study / table).read_text()
+
+
+def test_prediction_is_written_on_the_files_own_grid(predicted):
+    scan, _, root = predicted
+    (folder,) = (root / "out").iterdir()
+    image = nibabel.load(folder / "segmentation.nii.gz")
+    assert image.shape == scan.image.transpose(2, 1, 0).shape
+    np.testing.assert_allclose(image.affine, scan.file_affine, atol=1e-2)
+    assert set(np.unique(np.asarray(image.dataobj))) <= {0, 1, 2, 3, 4}
+    features = json.loads((folder / "features.json").read_text())
+    assert features["lv_volume_ml"] > 0
+    assert len(json.loads((folder / "certificates.json").read_text())) == len(scan.image)
+    assert (folder / "overlay.png").stat().st_size > 10_000
+
+
+def test_a_second_prediction_passes_over_what_is_there(predicted):
+    _, config, root = predicted
+    before = {path: path.stat().st_mtime_ns for path in (root / "out").rglob("*")}
+    predict(config, root / "out")
+    assert {path: path.stat().st_mtime_ns for path in (root / "out").rglob("*")} == before
+
+
+def test_one_bad_scan_does_not_stop_the_others(predicted, tmp_path):
+    scan, config, _ = predicted
+    write_dicom(scan, tmp_path / "in" / "good")
+    write_dicom(make_scan(7, 1, size=80), tmp_path / "in" / "bad")
+    victim = sorted((tmp_path / "in" / "bad").iterdir())[2]
+    victim.write_bytes(victim.read_bytes()[:2000])
+    config = config.copy_and_resolve_references()
+    config.input = str(tmp_path / "in")
+    with pytest.raises(InputError, match=r"1 of 2 scans could not be segmented.*bad"):
+        predict(config, tmp_path / "out")
+    assert len(list((tmp_path / "out").iterdir())) == 1
+
+
+def test_a_prepared_cohort_is_read_back(tmp_path, capsys):
+    config = prepare_config.get_config()
+    config.data.patients = 2
+    config.data.image_size = 64
+    prepare(config, tmp_path / "store")
+    assert "patients" in capsys.readouterr().out
+    config.data.format = "store"
+    config.data.root = str(tmp_path / "store")
+    prepare(config, tmp_path / "again")
+    one, two = (sorted((tmp_path / name).rglob("*.nii.gz")) for name in ("store", "again"))
+    assert [path.name for path in one] == [path.name for path in two]
+    assert len(one) == 4
+
+
+def test_inputs_that_are_not_given_are_named(tmp_path):
+    config = predict_config.get_config()
+    with pytest.raises(InputError, match=r"config\.bundle is not set"):
+        predict(config, tmp_path)
