@@ -45,7 +45,7 @@ def run(main: Callable[[Any, pathlib.Path], object], default_config: str):
     def guarded(argv: list[str]) -> None:
         try:
             chapters(argv)
-        except InputError as error:
+        except (InputError, FloatingPointError) as error:
             _stop(str(error))
 
     _log_to_console()

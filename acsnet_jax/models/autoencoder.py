@@ -2,7 +2,7 @@
 
 import flax.linen as nn
 import jax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from acsnet_jax.models.blocks import Features
 
@@ -64,6 +64,6 @@ class Autoencoder(nn.Module):
         return self.decode(self.encode(masks))
 
 
-def parameter_count(params) -> int:
+def parameter_count(params: PyTree) -> int:
     """Number of trainable scalars in a parameter tree."""
     return sum(int(leaf.size) for leaf in jax.tree.leaves(params))

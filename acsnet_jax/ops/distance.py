@@ -12,8 +12,10 @@ from jaxtyping import Array, Bool, Float32
 
 from acsnet_jax.ops.bits import Pixels, locate
 
-QUERIES = 128
-TARGETS = 8
+BLOCK = 128
+"""Pixels listed at once."""
+
+_FEW = 8  # pixels compared in one pass over a block
 _FAR = 1e15
 
 
@@ -31,31 +33,35 @@ def nearest_distance_range(
         ``(smallest, largest)`` in mm; meaningless where either set is empty.
     """
     masks = queries.count.shape[0]
+    most, left = jnp.max(queries.count), jnp.max(targets.count)
     row_area, column_area = spacing_mm[0:1] ** 2, spacing_mm[1:2] ** 2
 
     def block(state):
         first, low, high = state
-        y, x, exists = positions(queries, first, QUERIES)
+        y, x, exists = positions(queries, first, BLOCK)
 
         def compare(inner):
             at, nearest = inner
-            v, u, real = positions(targets, at, TARGETS)
+            v, u, real = positions(targets, at, BLOCK)
             v = jnp.where(real, v, _FAR)
-            for k in range(TARGETS):
+            few = jnp.minimum((left - at + _FEW - 1) // _FEW, BLOCK // _FEW)
+            return at + BLOCK, lax.fori_loop(0, few, lambda k, d: approach(k, d, v, u), nearest)
+
+        def approach(step, nearest, v, u):
+            for k in range(_FEW):
                 # differences of pixel coordinates are exact
-                down, aside = y - v[k : k + 1], x - u[k : k + 1]
+                down = y - lax.dynamic_slice_in_dim(v, _FEW * step + k, 1)
+                aside = x - lax.dynamic_slice_in_dim(u, _FEW * step + k, 1)
                 squared = down * down * row_area + aside * aside * column_area
                 nearest = jnp.minimum(nearest, squared)
-            return at + TARGETS, nearest
+            return nearest
 
-        start = (jnp.int32(0), jnp.full((QUERIES, masks), jnp.inf, jnp.float32))
-        left = jnp.max(targets.count)
+        start = (jnp.int32(0), jnp.full((BLOCK, masks), jnp.inf, jnp.float32))
         _, nearest = lax.while_loop(lambda inner: inner[0] < left, compare, start)
         low = jnp.minimum(low, jnp.min(jnp.where(exists, nearest, jnp.inf), axis=0))
         high = jnp.maximum(high, jnp.max(jnp.where(exists, nearest, -jnp.inf), axis=0))
-        return first + QUERIES, low, high
+        return first + BLOCK, low, high
 
-    most = jnp.max(queries.count)
     infinite = jnp.full((masks,), jnp.inf, jnp.float32)
     _, low, high = lax.while_loop(
         lambda state: state[0] < most, block, (jnp.int32(0), infinite, -infinite)

@@ -6,10 +6,9 @@ from jax import lax
 from jaxtyping import Array, Float32
 
 from acsnet_jax.ops.bits import Pixels
-from acsnet_jax.ops.distance import positions
+from acsnet_jax.ops.distance import BLOCK, positions
 
 DIRECTIONS = 64
-_BLOCK = 128
 _FEW = 8
 _TURNS = 2 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS
 _COSINES, _SINES = np.cos(_TURNS).astype(np.float32), np.sin(_TURNS).astype(np.float32)
@@ -32,15 +31,22 @@ def convexity_defect(
 
     def stretch(state):
         first, support = state
-        y, x, exists = _positions_mm(contour, first, _FEW, spacing_mm)
+        y, x, exists = _positions_mm(contour, first, BLOCK, spacing_mm)
+        few = jnp.minimum((most - first + _FEW - 1) // _FEW, BLOCK // _FEW)
+        return first + BLOCK, lax.fori_loop(0, few, lambda k, h: push(k, h, y, x, exists), support)
+
+    def push(step, support, y, x, exists):
         for k in range(_FEW):
-            here = _COSINES[:, None] * x[k : k + 1] + _SINES[:, None] * y[k : k + 1]
-            support = jnp.where(exists[k : k + 1], jnp.maximum(support, here), support)
-        return first + _FEW, support
+            v, u, real = (
+                lax.dynamic_slice_in_dim(z, step * _FEW + k, 1) for z in (y, x, exists)
+            )
+            along = cosines[:, None] * u + sines[:, None] * v
+            support = jnp.where(real, jnp.maximum(support, along), support)
+        return support
 
     def deepen(state):
         first, depth = state
-        y, x, exists = _positions_mm(contour, first, _BLOCK, spacing_mm)
+        y, x, exists = _positions_mm(contour, first, BLOCK, spacing_mm)
 
         def turn(step, nearest):
             for k in range(_FEW):
@@ -50,10 +56,10 @@ def convexity_defect(
                 nearest = jnp.minimum(nearest, height - along)
             return nearest
 
-        far = jnp.full((_BLOCK, masks), jnp.inf, jnp.float32)
+        far = jnp.full((BLOCK, masks), jnp.inf, jnp.float32)
         nearest = lax.fori_loop(0, DIRECTIONS // _FEW, turn, far)
         deepest = jnp.max(jnp.where(exists, nearest, 0.0), axis=0)
-        return first + _BLOCK, jnp.maximum(depth, deepest)
+        return first + BLOCK, jnp.maximum(depth, deepest)
 
     cosines, sines = jnp.asarray(_COSINES), jnp.asarray(_SINES)
     unseen = jnp.full((DIRECTIONS, masks), -jnp.inf, jnp.float32)

@@ -7,6 +7,7 @@ import pathlib
 import time
 
 import jax
+import matplotlib.image
 import numpy as np
 from tqdm import tqdm
 
@@ -88,8 +89,10 @@ def training_samples(settings: Settings, scans: list[Scan]) -> datasets.Dataset:
 
 
 def _epoch(settings, epoch, dataset, state, step, mesh, record) -> tuple[TrainState, float]:
-    """One pass in a random order that depends on seed and epoch alone, so that a resumed run and an
-    uninterrupted one see the same batches."""  # noqa: D205, D209
+    """One pass, and its mean loss.
+
+    The order depends on seed and epoch alone, so that a resumed run sees the same batches.
+    """
     batch_size = settings.optimisation.batch_size
     order = np.random.default_rng([settings.seed, epoch]).permutation(dataset.size)
     count = _steps_per_epoch(dataset.size, batch_size)
@@ -139,8 +142,6 @@ def _picture(settings, epoch, dataset, state, record, workdir) -> None:
     record.picture(int(state.step), "samples", picture)
     folder = workdir / "samples"
     folder.mkdir(exist_ok=True)
-    import matplotlib.image  # noqa: PLC0415
-
     matplotlib.image.imsave(folder / f"epoch-{epoch + 1:04d}.png", picture)
 
 
