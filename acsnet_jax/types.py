@@ -16,7 +16,7 @@ Modality = Literal["lge", "cine"]
 Spacing = tuple[float, float]
 """(row, column) distance of pixel centres in mm."""
 
-SpacingLike = ArrayLike | Sequence[float]
+SpacingLike = ArrayLike | Sequence[ArrayLike]
 """One (row, column) spacing, or one a mask, ``[*batch, 2]``, in mm."""
 
 Mask = Bool[Array | np.ndarray, "*batch height width"]

@@ -34,11 +34,21 @@ from acsnet_jax.types import InputError, Mask, SpacingLike
 GAP_MIN_DEG = 5.0
 """An open mask has at least one empty bin."""
 
-_CHUNK = {"cpu": 1024}
-_CHUNK_ACCELERATOR = 8192
-_RING_BLOCK = 256
-_GRID_BLOCK = 32
-_LANES_BLOCK = 64
+
+class _Sizes(NamedTuple):
+    """How many masks are taken at once: by all stages, as rings, as grids of numbers, as lanes.
+
+    A CPU keeps a block in its cache and groups masks of like cost; an accelerator wants few steps.
+    """
+
+    chunk: int
+    ring: int
+    grid: int
+    lanes: int
+
+
+_SIZES = {"cpu": _Sizes(chunk=256, ring=32, grid=32, lanes=64)}
+_ACCELERATOR_SIZES = _Sizes(chunk=8192, ring=1024, grid=256, lanes=256)
 _TRIES = 12  # holes taken out one by one before a mask is labelled
 _MARGIN = 1e-5
 _LARGEST = 2**30  # bound of coordinate sums: twice a sum must fit an int32
@@ -331,10 +341,14 @@ def _batched(counts):
     return measured
 
 
+def _sizes():
+    return _SIZES.get(jax.default_backend(), _ACCELERATOR_SIZES)
+
+
 def _in_chunks(function, arrays):
     """Runs a function of arrays ``[n, ...]`` chunk by chunk, so that memory stays bounded."""
     n = arrays[0].shape[0]
-    size = _CHUNK.get(jax.default_backend(), _CHUNK_ACCELERATOR)
+    size = _sizes().chunk
     if n <= size:
         return function(*arrays)
     chunks = -(-n // size)
@@ -368,7 +382,7 @@ def _count_and_choose(scene, width):
         lambda pair: components.object_count(*(bits.lanes_from_rows(r, width + 2) for r in pair)),
         scene.nested,
         (scene.rows, scene.filled),
-        block=_LANES_BLOCK,
+        block=_sizes().lanes,
         fill=0,
     )
     objects = jnp.where(scene.nested, inner, quads.euler_number(scene.filled))
@@ -386,14 +400,14 @@ def _largest_hole(within, holes, width):
 
     several = holes > 1
     largest, sure = on_subset(
-        extract, several, within, block=_LANES_BLOCK, fill=(0, True), cost=holes
+        extract, several, within, block=_sizes().lanes, fill=(0, True), cost=holes
     )
     unsure = several & ~sure
     labelled = on_subset(
         lambda rows: bits.pack_grid(components.label_largest(bits.grid(rows, width + 2))),
         unsure,
         within,
-        block=_GRID_BLOCK,
+        block=_sizes().grid,
         fill=0,
         cost=holes,
     )
@@ -428,7 +442,7 @@ def _measure_chunk(mask, spacing, *, counts):
         _ring_measures,
         measured & is_ring,
         (scene.filled, cavity, spacing),
-        block=_RING_BLOCK,
+        block=_sizes().ring,
         fill=_RingMeasures(*[math.nan] * len(_RingMeasures._fields)),
         cost=bits.count(morphology.outer_contour(scene.filled)),
     )
@@ -436,7 +450,7 @@ def _measure_chunk(mask, spacing, *, counts):
         functools.partial(_open_measures, width=width),
         measured & ~is_ring,
         (rows, spacing),
-        block=_GRID_BLOCK,
+        block=_sizes().grid,
         fill=_OpenMeasures(math.nan, math.nan, False),
         cost=bits.count(rows),
     )

@@ -37,9 +37,7 @@ def convexity_defect(
 
     def push(step, support, y, x, exists):
         for k in range(_FEW):
-            v, u, real = (
-                lax.dynamic_slice_in_dim(z, step * _FEW + k, 1) for z in (y, x, exists)
-            )
+            v, u, real = (lax.dynamic_slice_in_dim(z, step * _FEW + k, 1) for z in (y, x, exists))
             along = cosines[:, None] * u + sines[:, None] * v
             support = jnp.where(real, jnp.maximum(support, along), support)
         return support
