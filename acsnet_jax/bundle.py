@@ -23,6 +23,7 @@ from jaxtyping import PyTree
 from acsnet_jax import __version__
 from acsnet_jax.anatomy import Thresholds
 from acsnet_jax.anatomy.cleanup import CleanupWeights
+from acsnet_jax.files import write_json
 from acsnet_jax.latent import Mixture
 from acsnet_jax.models import Autoencoder, ResUNet
 from acsnet_jax.pipeline import Bundle, Inference
@@ -87,7 +88,7 @@ def save(
     temporary = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    (temporary / "bundle.json").write_text(json.dumps(record, indent=1))
+    write_json(record, temporary / "bundle.json")
     for name, network in networks.items():
         flat = dict(traverse_util.flatten_dict(network.variables, sep="/"))
         _write_arrays(temporary / f"{name}.npz", flat)

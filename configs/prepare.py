@@ -16,6 +16,7 @@ def get_config():
         {
             "workdir": "runs/store",
             "modality": "",  # "lge" or "cine" where the files do not tell
+            "as_dicom": False,  # phantoms only: write DICOM folders, to try the real reader
             "data": common.section(Data()),
         }
     )

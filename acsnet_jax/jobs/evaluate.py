@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import logging
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -12,11 +11,11 @@ from tqdm import tqdm
 
 from acsnet_jax import anatomy, report
 from acsnet_jax import bundle as bundles
+from acsnet_jax.files import write_json, write_text
 from acsnet_jax.metrics import SliceRecord, VolumeRecord, table1, table2
 from acsnet_jax.pipeline import Bundle, delta, segment
 from acsnet_jax.preprocess.cine_to_lge import conversion_steps
 from acsnet_jax.preprocess.orient import turned_scan
-from acsnet_jax.report.files import write_text
 from acsnet_jax.training import cohort as cohorts
 from acsnet_jax.training.record import read as read_record
 from acsnet_jax.training.settings import Config, from_config
@@ -28,11 +27,11 @@ _EXAMPLES = 4
 
 @dataclasses.dataclass(frozen=True)
 class Targets:
-    """What a study aims at; NaN for no aim."""
+    """What a study aims at; 0 for no aim."""
 
-    lv_dice: float = float("nan")
-    myocardium_dice: float = float("nan")
-    lv_volume_error: float = float("nan")
+    lv_dice: float = 0.0
+    myocardium_dice: float = 0.0
+    lv_volume_error: float = 0.0
 
 
 def evaluate(config: Config, workdir: pathlib.Path) -> None:
@@ -89,16 +88,13 @@ def write_evaluation(
     report.write_tables(*rows, workdir)
     report.write_csv(report.slices_table(records.slices), workdir / "slices.csv")
     certificates = certify(segmentations, bundle)
-    write_text(
-        json.dumps([one._asdict() for one in certificates], indent=1) + "\n",
-        workdir / "certificates.json",
-    )
+    write_json([one._asdict() for one in certificates], workdir / "certificates.json")
     valid = native_validity(segmentations, bundle)
     summary = summarise(records.slices, records.volumes, valid, targets)
     for target in summary:
         _LOG.info("%s: %s", target.name, target.text(target.value))
-    write_text(
-        json.dumps({t.name: {"value": t.value, "target": t.target} for t in summary}, indent=1),
+    write_json(
+        {one.name: {"value": one.value, "target": one.target} for one in summary},
         workdir / "summary.json",
     )
     worst = workdir / "figures" / "worst.png"
@@ -162,7 +158,7 @@ def summarise(
     second = {(row.structure, row.measure): row.total.mean for row in table2(volumes)}
 
     def aim(value: float) -> float | None:
-        return None if np.isnan(value) else value
+        return value or None
 
     target = functools.partial(report.Target, unit="", higher_is_better=True, digits=3)
     error = second["lv", "relative_error"]

@@ -1,6 +1,5 @@
 """Segment scans with a bundle: NIfTI, clinical features, certificates and pictures."""
 
-import json
 import logging
 import os
 import pathlib
@@ -10,10 +9,10 @@ from tqdm import tqdm
 
 from acsnet_jax import bundle as bundles
 from acsnet_jax import clinical, report
+from acsnet_jax.files import write_json
 from acsnet_jax.io import discover, write_segmentation
 from acsnet_jax.jobs.evaluate import certify
 from acsnet_jax.pipeline import Bundle, segment
-from acsnet_jax.report.files import write_text
 from acsnet_jax.training.settings import Config
 from acsnet_jax.types import InputError, Segmentation
 
@@ -79,9 +78,9 @@ def _write(segmentation: Segmentation, bundle: Bundle, folder: pathlib.Path) -> 
         write_segmentation(
             temporary / "segmentation.nii.gz", segmentation.tissue, segmentation.scan
         )
-        report.write_features(clinical.features(segmentation), temporary / "features.json")
+        write_json(clinical.features(segmentation)._asdict(), temporary / "features.json")
         certificates = [one._asdict() for one in certify([segmentation], bundle)]
-        write_text(json.dumps(certificates, indent=1) + "\n", temporary / "certificates.json")
+        write_json(certificates, temporary / "certificates.json")
         report.overlay(segmentation, temporary / "overlay.png")
         temporary.rename(folder)
     finally:

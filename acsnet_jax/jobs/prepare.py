@@ -8,7 +8,7 @@ import numpy as np
 from acsnet_jax import report
 from acsnet_jax.io import prepare as preparation
 from acsnet_jax.io import read_scan, write_scan
-from acsnet_jax.phantom import make_cohort
+from acsnet_jax.phantom import make_cohort, write_dicom
 from acsnet_jax.training.settings import Config
 from acsnet_jax.types import InputError
 
@@ -19,6 +19,9 @@ _SHOWN = 4
 def prepare(config: Config, workdir: pathlib.Path) -> None:
     """Write the store of the cohort ``config.data`` to `workdir`.
 
+    Phantoms may be written as DICOM folders instead (``config.as_dicom``), one a patient, to be
+    read like any other study.
+
     Raises:
         InputError: no scan can be read, or some were left out (after the others are written).
     """
@@ -27,6 +30,11 @@ def prepare(config: Config, workdir: pathlib.Path) -> None:
         scans = make_cohort(
             data.patients, data.seed, modality=config.modality or "lge", size=data.image_size
         )
+        if config.as_dicom:
+            for scan in scans:
+                write_dicom(scan, workdir / scan.id)
+            _LOG.info("%d DICOM folders are in %s", len(scans), workdir)
+            return
         for scan in scans:
             write_scan(scan, workdir)
         rows = preparation.describe(scans)

@@ -3,7 +3,6 @@
 from acsnet_jax.report.certificates import Certificate, certificates
 from acsnet_jax.report.evaluation import Evaluation, evaluate, evaluate_scan
 from acsnet_jax.report.figures import cohort, corrections, figure4, montage, overlay, worst_case
-from acsnet_jax.report.files import write_features
 from acsnet_jax.report.html import (
     DATASET_CITATIONS,
     Picture,
@@ -38,7 +37,6 @@ __all__ = [
     "training_curves",
     "worst_case",
     "write_csv",
-    "write_features",
     "write_report",
     "write_tables",
 ]

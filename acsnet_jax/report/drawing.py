@@ -20,7 +20,7 @@ from matplotlib.path import Path
 from skimage import measure
 
 from acsnet_jax.clinical import Regions
-from acsnet_jax.report.files import replacing
+from acsnet_jax.files import replacing
 from acsnet_jax.types import InputError, Scan, Spacing
 
 WALL = "#33d6ff"

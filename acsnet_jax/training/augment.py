@@ -42,6 +42,10 @@ class Augment:
     box: float = 0.0
 
 
+NOTHING = Augment(dihedral=False, rotation_deg=0.0, scale=0.0, shift_px=0.0)
+"""Leaves a sample as it is, but for the crop to the network's size."""
+
+
 def warp(
     key: PRNGKeyArray, images: Images, size: int, augment: Augment
 ) -> Float[Array, "batch size size channels"]:

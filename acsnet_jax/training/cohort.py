@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from acsnet_jax.files import write_json
 from acsnet_jax.io import Format, SliceOrder, read_cohort
 from acsnet_jax.phantom import make_cohort
 from acsnet_jax.preprocess.cine_to_lge import cine_to_lge
@@ -27,7 +28,8 @@ class Data:
         patients: number of phantoms in the cohort.
         cine_patients: number of phantoms in the cine cohort.
         image_size: height and width of the phantoms, in pixels.
-        test_fraction: share of the patients of the cohort that is held out (paper: 25%).
+        test_fraction: share of the patients of the cohort that is held out (paper: 25%); 1 to
+            evaluate on a cohort that nothing was trained on.
         seed: of phantoms, split and cine conversion.
         slice_order: how to order slices whose geometry is unknown: "auto", "apex_first",
             "base_first".
@@ -117,11 +119,13 @@ def _read_cine(data: Data) -> list[Scan]:
 
 
 def split(ids: list[str], test_fraction: float, seed: int) -> set[str]:
-    """The held-out ids: a seeded share of all, at least one, never all.
+    """The held-out ids: a seeded share, at least one and never all; or all if the share is 1.
 
     Raises:
-        InputError: fewer than two patients.
+        InputError: fewer than two patients to divide.
     """
+    if test_fraction == 1:
+        return set(ids)
     if len(ids) < 2:
         raise InputError(
             f"the cohort has {len(ids)} labelled patient(s); holding one out for evaluation needs "
@@ -149,9 +153,7 @@ def _held_out(scans: list[Scan], data: Data, workdir: pathlib.Path) -> set[str]:
         "train": [name for name in ids if name not in test],
         "test": sorted(test),
     }
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(record, indent=1))
-    temporary.replace(path)
+    write_json(record, path)
     return test
 
 

@@ -1,5 +1,6 @@
 """`train_and_evaluate`: the only orchestrator of a training run."""
 
+import functools
 import json
 import logging
 import math
@@ -11,6 +12,7 @@ import matplotlib.image
 import numpy as np
 from tqdm import tqdm
 
+from acsnet_jax.files import write_json
 from acsnet_jax.models import parameter_count
 from acsnet_jax.training import cohort as cohorts
 from acsnet_jax.training import datasets
@@ -20,7 +22,7 @@ from acsnet_jax.training.record import Record
 from acsnet_jax.training.settings import Config, Settings, input_size, make_task, settings_of
 from acsnet_jax.training.sharding import compiled_train_step, data_mesh, divided, replicated
 from acsnet_jax.training.state import TrainState, create
-from acsnet_jax.training.steps import Batch
+from acsnet_jax.training.steps import as_batch, eval_step
 from acsnet_jax.types import InputError, Scan
 
 _LOG = logging.getLogger(__name__)
@@ -43,7 +45,7 @@ def train_and_evaluate(
     Args:
         config: as in ``configs/lv.py``, ``configs/myo.py`` and ``configs/autoencoder.py``.
         workdir: gets ``config.json``, ``split.json``, ``checkpoints/``, ``metrics.jsonl``,
-            TensorBoard files and ``samples/``.
+            ``held_out.json``, TensorBoard files and ``samples/``.
         cohort: already loaded scans, for a caller that trains several networks on them.
 
     Returns:
@@ -80,6 +82,8 @@ def train_and_evaluate(
                 _picture(settings, epoch, dataset, state, record, workdir)
                 if _is_due(epoch, settings.optimisation):
                     checkpoints.save(state, loss)
+    if cohort.test:
+        _evaluate(settings, task, state, cohort.test, workdir)
     return state
 
 
@@ -104,9 +108,8 @@ def _epoch(settings, epoch, dataset, state, step, mesh, record) -> tuple[TrainSt
     for index in progress:
         # The last batch wraps around in a set smaller than one batch; elsewhere it is left out.
         chosen = np.resize(order, count * batch_size)[index * batch_size : (index + 1) * batch_size]
-        samples = dataset.take(chosen)
-        batch = Batch(samples.images, samples.targets, samples.weights, samples.half)
-        state, metrics = step(state, jax.device_put(batch, divided(mesh)))
+        batch = jax.device_put(as_batch(dataset.take(chosen)), divided(mesh))
+        state, metrics = step(state, batch)
         history.append(metrics)
         jax.block_until_ready(history[-2:][0])  # no more than one step ahead of the device
     history = jax.device_get(history)
@@ -145,6 +148,30 @@ def _picture(settings, epoch, dataset, state, record, workdir) -> None:
     matplotlib.image.imsave(folder / f"epoch-{epoch + 1:04d}.png", picture)
 
 
+def _evaluate(settings, task, state, scans, workdir) -> None:
+    """Dice of this network alone on held-out patients, once, after the last epoch."""
+    samples = DATASETS[settings.task](scans, settings.spec)
+    size = settings.optimisation.batch_size
+    # The last batch is filled up with the first samples, which do not count twice.
+    order = np.resize(np.arange(samples.size), -(-samples.size // size) * size)
+    step = jax.jit(functools.partial(eval_step, task))
+    parts = []
+    for chosen in np.split(order, len(order) // size):
+        parts.append(step(state, jax.device_put(as_batch(samples.take(chosen)))))
+    scores, counted = (
+        np.concatenate([np.asarray(part[field]) for part in parts])[: samples.size]
+        for field in (0, 1)
+    )
+    means = {
+        f"dice_{output}": float(scores[counted[:, output], output].mean())
+        for output in range(scores.shape[1])
+        if counted[:, output].any()
+    }
+    write_json({"slices": samples.size, **means}, workdir / "held_out.json")
+    text = " ".join(f"{name} {value:.4f}" for name, value in means.items())
+    _LOG.info("%s on %d held-out slices: %s", settings.task, samples.size, text)
+
+
 def _is_due(epoch: int, optimisation) -> bool:
     last = epoch + 1 == optimisation.epochs
     return last or (epoch + 1) % optimisation.checkpoint_every == 0
@@ -156,16 +183,14 @@ def _steps_per_epoch(samples: int, batch_size: int) -> int:
 
 def write_config(config: Config, workdir: pathlib.Path) -> None:
     """Keep the config beside its results; refuse to resume another one."""
-    text = json.dumps(config.to_dict(), indent=1, sort_keys=True)
+    values = json.loads(json.dumps(config.to_dict()))
     path = workdir / "config.json"
-    if path.exists() and path.read_text() != text:
-        changed = _differences(json.loads(path.read_text()), json.loads(text))
+    if path.exists() and json.loads(path.read_text()) != values:
+        changed = _differences(json.loads(path.read_text()), values)
         raise InputError(
             f"{path} is of another run ({', '.join(changed)} differ); use another --workdir"
         )
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
+    write_json(values, path)
 
 
 def _differences(old: dict, new: dict, prefix: str = "") -> list[str]:

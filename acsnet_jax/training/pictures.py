@@ -4,19 +4,17 @@ import dataclasses
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
-from acsnet_jax.training.augment import Augment
+from acsnet_jax.training.augment import NOTHING
 from acsnet_jax.training.datasets import Dataset
 from acsnet_jax.training.settings import Settings, make_task
 from acsnet_jax.training.state import TrainState
-from acsnet_jax.training.steps import Batch, prepare
+from acsnet_jax.training.steps import as_batch, prepare
 
 _TARGET = np.array([0.2, 0.9, 0.3], np.float32)
 _PREDICTION = np.array([1.0, 0.25, 0.2], np.float32)
-_STILL = Augment(dihedral=False, rotation_deg=0.0, scale=0.0, shift_px=0.0)
 
 
 def sample_picture(
@@ -24,8 +22,8 @@ def sample_picture(
 ) -> UInt8[np.ndarray, "height width 3"]:
     """One row a sample: the image, the target's outline (green), the prediction's (red)."""
     task = make_task(settings, 1)
-    batch = Batch(*(jnp.asarray(field) for field in samples[: len(Batch._fields)]))
-    still = dataclasses.replace(task, augment=_STILL)
+    batch = jax.device_put(as_batch(samples))
+    still = dataclasses.replace(task, augment=NOTHING)
     images, targets = jax.jit(functools.partial(prepare, still))(jax.random.key(0), batch)
     logits = jax.jit(functools.partial(task.model.apply, train=False))(state.variables, images)
     images, targets, logits = (np.asarray(array) for array in (images, targets, logits))

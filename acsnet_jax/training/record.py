@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from tensorboardX import SummaryWriter
 
+from acsnet_jax.files import write_text
+
 
 class Record:
     """Appends to ``metrics.jsonl`` and to TensorBoard files in `workdir`.
@@ -18,9 +20,7 @@ class Record:
     def __init__(self, workdir: pathlib.Path, *, resume_step: int = 0):
         self._path = workdir / "metrics.jsonl"
         kept = [row for row in read(workdir) if row["step"] <= resume_step]
-        temporary = self._path.with_suffix(".tmp")
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
-        temporary.replace(self._path)
+        write_text("".join(json.dumps(row) + "\n" for row in kept), self._path)
         self._file = self._path.open("a")
         self._board = SummaryWriter(str(workdir), purge_step=resume_step + 1)
 

@@ -7,11 +7,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray, UInt8
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt8
 
 from acsnet_jax.losses import reconstruction_loss, segmentation_loss, weighted_mean
 from acsnet_jax.metrics.overlap import dice
-from acsnet_jax.training.augment import Augment, jitter_intensity, null_outside_box, warp
+from acsnet_jax.training.augment import NOTHING, Augment, jitter_intensity, null_outside_box, warp
+from acsnet_jax.training.datasets import Dataset
 from acsnet_jax.training.state import TrainState
 
 
@@ -22,6 +23,12 @@ class Batch(NamedTuple):
     targets: UInt8[Array, "batch height width outputs"]
     weights: Float[Array, "batch outputs"]
     half: Float[Array, "batch"]
+
+
+def as_batch(samples: Dataset) -> Batch:
+    """Some samples of a dataset, without what the device does not need."""
+    fields: Any = samples[: len(Batch._fields)]
+    return Batch(*fields)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +79,16 @@ def train_step(
     return state, {"loss": loss, **_scores(logits, targets, batch.weights)}
 
 
+def eval_step(
+    task: Task, state: TrainState, batch: Batch
+) -> tuple[Float[Array, "batch outputs"], Bool[Array, "batch outputs"]]:
+    """Dice of each sample and output without augmentation, and which of them count."""
+    still = dataclasses.replace(task, augment=NOTHING)
+    images, targets = prepare(still, jax.random.wrap_key_data(state.key_data), batch)
+    logits = task.model.apply(state.variables, images, train=False)
+    return _dice(logits, targets), batch.weights > 0
+
+
 def prepare(
     task: Task, key: PRNGKeyArray, batch: Batch
 ) -> tuple[Float[Array, "batch size size 1"], Float[Array, "batch size size outputs"]]:
@@ -96,9 +113,13 @@ def _losses(task: Task, logits, targets):
 
 def _scores(logits: Any, targets: Any, weights: Any) -> dict[str, Float[Array, ""]]:
     """Mean Dice of each output over the samples that count."""
-    scores = dice(jnp.moveaxis(logits > 0, -1, 1), jnp.moveaxis(targets > 0.5, -1, 1))
+    scores = _dice(logits, targets)
     counted = (weights > 0).astype(jnp.float32)
     return {
         f"dice_{output}": weighted_mean(scores[:, output, None], counted[:, output, None])
         for output in range(targets.shape[-1])
     }
+
+
+def _dice(logits: Any, targets: Any) -> Float[Array, "batch outputs"]:
+    return dice(jnp.moveaxis(logits > 0, -1, 1), jnp.moveaxis(targets > 0.5, -1, 1))
