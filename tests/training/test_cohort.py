@@ -1,0 +1,159 @@
+import json
+
+import numpy as np
+import pytest
+
+from acsnet_jax.phantom import make_scan
+from acsnet_jax.training import cohort as cohorts
+from acsnet_jax.training.cohort import Data, load, split
+from acsnet_jax.types import InputError
+
+PHANTOMS = Data(patients=6, cine_format="phantom", cine_patients=3, image_size=96, seed=4)
+
+
+def ids(scans):
+    return [scan.id for scan in scans]
+
+
+@pytest.fixture(scope="module")
+def scans():
+    """Four LGE and two cine patients."""
+    lge = [make_scan(7, patient, size=80, spacing_mm=(1.7, 1.7)) for patient in range(4)]
+    cine = [
+        make_scan(7, patient, modality="cine", size=80, spacing_mm=(1.7, 1.7))
+        for patient in range(2)
+    ]
+    return [lge[0], cine[0], lge[1], lge[2], cine[1], lge[3]]
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """Lets `load` find given scans in the cohort's folder, and others in the cine folder."""
+
+    def give(scans, cine=()):
+        found = {"here": list(scans), "cine": list(cine)}
+        monkeypatch.setattr(cohorts, "read_cohort", lambda root, fmt, *, slice_order: found[root])
+        return Data(
+            format="nifti",
+            root="here",
+            cine_format="nifti" if cine else None,
+            cine_root="cine" if cine else None,
+        )
+
+    return give
+
+
+@pytest.mark.parametrize(
+    ("patients", "fraction", "count"),
+    [(40, 0.25, 10), (100, 0.25, 25), (10, 0.0, 1), (2, 0.25, 1), (3, 0.99, 2), (5, 0.5, 2)],
+)
+def test_the_held_out_share(patients, fraction, count):
+    names = [f"p{index}" for index in range(patients)]
+    held_out = split(names, fraction, seed=0)
+    assert len(held_out) == count
+    assert held_out < set(names)
+
+
+def test_the_split_depends_on_names_and_seed_alone():
+    names = [f"p{index:02d}" for index in range(20)]
+    assert split(names, 0.25, seed=1) == split(names[::-1], 0.25, seed=1)
+    assert split(names, 0.25, seed=1) != split(names, 0.25, seed=2)
+
+
+def test_a_share_of_1_holds_out_everyone():
+    assert split(["a"], 1.0, seed=0) == {"a"}
+    assert split(["a", "b", "c"], 1.0, seed=0) == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_one_patient_cannot_be_divided(count):
+    with pytest.raises(InputError, match=rf"{count} labelled patient.*at least 2"):
+        split(["p"] * count, 0.25, seed=0)
+
+
+def test_a_phantom_cohort_is_divided_by_patient_and_written_down(tmp_path):
+    cohort = load(PHANTOMS, tmp_path)
+    train = [scan for scan in cohort.train if scan.modality == "lge"]
+    cine = [scan for scan in cohort.train if scan.modality == "cine"]
+    assert (len(train), len(cine), len(cohort.test)) == (4, 3, 2)
+    assert not set(ids(cohort.train)) & set(ids(cohort.test))
+    record = json.loads((tmp_path / "split.json").read_text())
+    assert record == {"seed": 4, "train": sorted(ids(train)), "test": sorted(ids(cohort.test))}
+    assert {scan.modality for scan in cohort.test} == {"lge"}
+    assert [path.name for path in tmp_path.iterdir()] == ["split.json"]
+    for scan in cine:
+        assert scan.source["cine_to_lge"]["reference"] in ids(train)
+        assert scan.has_enhancement
+
+    again = load(PHANTOMS, tmp_path)
+    assert ids(again.train) == ids(cohort.train)
+    for one, other in zip(cohort.train, again.train, strict=True):
+        np.testing.assert_array_equal(one.image, other.image)
+
+
+def test_no_held_out_patient_lends_its_histogram(read, scans, tmp_path):
+    data = read(scans)
+    for seed in range(6):
+        workdir = tmp_path / str(seed)
+        workdir.mkdir()
+        cohort = load(Data(**{**vars(data), "seed": seed}), workdir)
+        train = {scan.id for scan in cohort.train if scan.modality == "lge"}
+        references = {
+            scan.source["cine_to_lge"]["reference"]
+            for scan in cohort.train
+            if scan.modality == "cine"
+        }
+        assert references <= train
+        assert {scan.modality for scan in cohort.test} == {"lge"}
+        assert len(cohort.test) == 1
+        assert len(cohort.train) == 5  # every cine scan is for training
+
+
+def test_a_cohort_of_cine_alone_is_divided_as_it_is(read, scans, tmp_path):
+    cine = [scan for scan in scans if scan.modality == "cine"]
+    cohort = load(read(cine), tmp_path)
+    assert (len(cohort.train), len(cohort.test)) == (1, 1)
+    assert not cohort.train[0].has_enhancement  # nothing to convert it by
+
+
+def test_scans_without_outlines_are_left_out(read, scans, tmp_path):
+    lge = [scan for scan in scans if scan.modality == "lge"]
+    cine = [scan for scan in scans if scan.modality == "cine"]
+    none = np.zeros(len(lge[0].labelled), bool)
+    bare = [
+        lge[0].replace(id="bare", labels=None, labelled=none),
+        cine[0].replace(id="bare-cine", labelled=np.zeros_like(cine[0].labelled)),
+    ]
+    cohort = load(read([*lge, bare[0]], [*cine, bare[1]]), tmp_path)
+    found = ids(cohort.train + cohort.test)
+    assert not {"bare", "bare-cine"} & set(found)
+    assert len(found) == 6
+
+
+def test_an_existing_split_is_obeyed(read, scans, tmp_path):
+    lge = [scan for scan in scans if scan.modality == "lge"]
+    names = ids(lge)
+    record = {"seed": 0, "train": names[:1], "test": names[1:]}
+    (tmp_path / "split.json").write_text(json.dumps(record))
+    cohort = load(read(lge), tmp_path)
+    assert ids(cohort.train) == names[:1]
+    assert ids(cohort.test) == names[1:]
+    assert json.loads((tmp_path / "split.json").read_text()) == record
+
+
+def test_the_split_of_another_cohort_is_refused(read, scans, tmp_path):
+    load(read(scans), tmp_path)
+    with pytest.raises(InputError, match=r"split\.json divides another cohort.*workdir"):
+        load(read(scans[:-1]), tmp_path)
+
+
+@pytest.mark.parametrize("prefix", ["", "cine_"])
+def test_a_format_needs_its_folder(prefix, tmp_path):
+    with pytest.raises(InputError, match=rf"--config\.data\.{prefix}root=DIR"):
+        load(Data(patients=2, image_size=96, **{f"{prefix}format": "emidec"}), tmp_path)
+
+
+def test_a_missing_folder_is_bad_input(tmp_path):
+    with pytest.raises(InputError, match="nowhere: no such folder"):
+        load(Data(format="emidec", root=str(tmp_path / "nowhere")), tmp_path)
+    assert not (tmp_path / "split.json").exists()

@@ -1,0 +1,127 @@
+import ast
+import dataclasses
+import pathlib
+
+import flax.linen as nn
+import jax
+import ml_collections
+import numpy as np
+import pytest
+
+from acsnet_jax.jobs.reproduce import task_config
+from acsnet_jax.models import Autoencoder, ResUNet
+from acsnet_jax.preprocess.stages import Spec
+from acsnet_jax.training.augment import Augment
+from acsnet_jax.training.settings import (
+    OUTPUTS,
+    Optimisation,
+    build_model,
+    from_config,
+    input_size,
+    make_task,
+    settings_of,
+)
+from acsnet_jax.types import InputError
+from configs import autoencoder, common, emidec_cpu, lv, myo, quickstart
+
+TRAINING = {"lv": lv, "myo": myo, "autoencoder": autoencoder}
+CONFIGS = pathlib.Path(common.__file__).parent
+
+
+@pytest.mark.parametrize("task", TRAINING)
+def test_a_training_config_becomes_frozen_settings(task):
+    settings = settings_of(TRAINING[task].get_config())
+    assert settings.task == task
+    for part in (settings, settings.data, settings.spec, settings.augment, settings.optimisation):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(part, dataclasses.fields(part)[0].name, None)
+    hash(make_task(settings, 10))  # `jit` closes over it
+
+
+def test_the_designs_sizes_are_the_defaults():
+    models = {task: settings_of(TRAINING[task].get_config()).model for task in TRAINING}
+    assert models["lv"] == ResUNet(filters=(32, 64, 128, 256), bridge=512, outputs=1)
+    assert models["myo"] == ResUNet(filters=(64, 128, 256, 512), bridge=1024, outputs=2)
+    assert models["autoencoder"] == Autoencoder(size=128, latent=16)
+    betas = {task: settings_of(TRAINING[task].get_config()).optimisation.beta for task in TRAINING}
+    assert (betas["lv"], betas["myo"]) == (0.6, 0.4)
+
+
+@pytest.mark.parametrize("study", [quickstart, emidec_cpu])
+@pytest.mark.parametrize("task", OUTPUTS)
+def test_a_study_holds_three_training_configs(study, task):
+    settings = settings_of(task_config(study.get_config(), task))
+    assert settings.task == task
+    assert isinstance(settings.model, nn.Module)
+    # The network takes its own input: nothing is computed here.
+    size = input_size(task, settings.spec)
+    images = jax.ShapeDtypeStruct((1, size, size, 1), np.float32)
+    logits, _ = jax.eval_shape(
+        lambda x: settings.model.init_with_output(jax.random.key(0), x, train=False), images
+    )
+    assert logits.shape == (1, size, size, OUTPUTS[task])
+
+
+def test_a_typo_dies_with_a_suggestion():
+    config = lv.get_config().lock()
+    with pytest.raises(AttributeError, match="learning_rate"):
+        config.optimisation.learning_rte = 1e-4
+    with pytest.raises(KeyError, match="patient"):
+        config.update({"data": {"patient": 3}})
+
+
+def test_an_unknown_task_is_bad_input():
+    config = lv.get_config()
+    config.task = "liver"
+    with pytest.raises(InputError, match="'liver'; choose one of lv, myo, autoencoder"):
+        settings_of(config)
+
+
+def test_a_section_becomes_its_dataclass_and_back():
+    for default in (Spec(myo_spacing_mm=None), Augment(box=0.3), Optimisation(epochs=7)):
+        node = common.section(default)
+        assert isinstance(node, ml_collections.ConfigDict)
+        assert from_config(type(default), node) == default
+
+
+def test_sequences_become_tuples():
+    spec = Spec(mask_size=32)
+    model = build_model("autoencoder", {"latent": 4, "filters": [4, 8]}, spec)
+    assert model == Autoencoder(size=32, latent=4, filters=(4, 8))
+    hash(model)
+    assert build_model("myo", {"filters": [4], "bridge": 8}, spec).outputs == 2
+
+
+def test_an_unknown_field_does_not_pass_silently():
+    with pytest.raises(TypeError, match="epoch"):
+        from_config(Optimisation, ml_collections.ConfigDict({"epoch": 3}))
+
+
+def test_each_network_sees_its_own_size():
+    spec = Spec(lv_size=1, myo_size=2, mask_size=3)
+    assert [input_size(task, spec) for task in ("lv", "myo", "autoencoder")] == [1, 2, 3]
+
+
+def test_the_learning_rate_rises_and_falls():
+    """The schedule is seen through Adam: a constant gradient moves each parameter by the rate."""
+    config = lv.get_config()
+    config.optimisation.update(learning_rate=0.5, warmup=0.2)
+    optimiser = make_task(settings_of(config), steps=10).optimiser
+    state = optimiser.init(np.zeros(1, np.float32))
+    update = jax.jit(optimiser.update)
+    rates = []
+    with jax.numpy_dtype_promotion("standard"):  # Optax's Adam mixes integers and floats
+        for _ in range(11):
+            change, state = update(np.ones(1, np.float32), state)
+            rates.append(-float(change[0]))
+    # Two steps of warm-up from 0, then a half cosine over eight steps down to 0.
+    cosine = 0.5 * (1 + np.cos(np.pi * np.arange(9) / 8)) / 2
+    np.testing.assert_allclose(rates, [0, 0.25, *cosine], atol=1e-5)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("[a-z]*.py")), ids=lambda path: path.stem)
+def test_each_config_begins_with_its_command(path):
+    docstring = ast.get_docstring(ast.parse(path.read_text()))
+    assert docstring
+    if path.stem != "common":
+        assert "python -m experiments." in docstring
