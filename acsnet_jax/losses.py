@@ -29,7 +29,7 @@ def balanced_cross_entropy(logits: Images, targets: Images, *, beta: float) -> P
 def tversky(logits: Images, targets: Images, *, beta: float) -> PerOutput:
     """``1 - 2TP / (2TP + beta FP + (1 - beta) FN)`` with soft counts, as the paper prints it.
 
-    An image without a target and without a prediction has loss 0, and a finite gradient.
+    An empty target gives loss 1, and 0 where the prediction is 0 as well; the gradient is finite.
     """
     probability = jax.nn.sigmoid(logits)
     hits = 2 * jnp.sum(probability * targets, axis=_PIXELS)

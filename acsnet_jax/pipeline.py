@@ -161,7 +161,7 @@ def localise(scan: Scan, bundle: Bundle) -> tuple[Stack, Grid]:
     """Stage 1: one LV component a slice, on stage 1's working grid."""
     working = to_working(scan, bundle.spec.lv_spacing_mm)
     probability = lv_probability(working, bundle)
-    return one_lv(probability, working.grid.spacing_mm, bundle.cleanup), working.grid
+    return one_lv(probability, working.grid.spacing_mm, weights=bundle.cleanup), working.grid
 
 
 def lv_probability(working: Working, bundle: Bundle) -> Probability:

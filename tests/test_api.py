@@ -40,7 +40,6 @@ FLAX_MODULES = {"models", "training", "bundle"}
 POSITIONAL = {
     ("acsnet_jax.anatomy.criteria", "fit_thresholds", "coverage"),
     ("acsnet_jax.latent.neighbours", "nearest", "k"),
-    ("acsnet_jax.anatomy.cleanup", "one_lv", "weights"),
     ("acsnet_jax.io.nifti", "read_nifti", "label_path"),
     ("acsnet_jax.io.nifti", "map_labels", "label_map"),
 }

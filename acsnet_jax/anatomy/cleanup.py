@@ -61,6 +61,7 @@ class Candidate(NamedTuple):
 def one_lv(
     probability: Float32[np.ndarray, "slices height width"],
     spacing_mm: Spacing,
+    *,
     weights: CleanupWeights | None = None,
 ) -> Bool[np.ndarray, "slices height width"]:
     """The LV of each slice: one component without holes, or nothing.

@@ -23,7 +23,7 @@ class Data:
             "store".
         root: the cohort's folder; ignored for phantoms.
         cine_format: format of a further cohort of cine scans, all of them for training; None for
-            none.
+            none. "phantom" joins phantoms only: no real cohort is mixed with made-up patients.
         cine_root: its folder; ignored for phantoms.
         patients: number of phantoms in the cohort.
         cine_patients: number of phantoms in the cine cohort.
@@ -106,7 +106,7 @@ def _read(data: Data, modality: Modality) -> list[Scan]:
 
 def _read_cine(data: Data) -> list[Scan]:
     """The further cohort of cine scans."""
-    if data.cine_format is None:
+    if data.cine_format is None or (data.cine_format == "phantom" and data.format != "phantom"):
         return []
     if data.cine_format == "phantom":
         return make_cohort(data.cine_patients, data.seed, modality="cine", size=data.image_size)

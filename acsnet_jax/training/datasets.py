@@ -4,6 +4,7 @@ Images and targets are stored as uint8 (a slice costs one byte a pixel) and beco
 device. Only labelled slices enter.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -61,7 +62,7 @@ def lv_dataset(scans: list[Scan], spec: Spec) -> Dataset:
 
 def myo_dataset(scans: list[Scan], spec: Spec) -> Dataset:
     """Stage 2: windows on the LV; myocardium, and enhancement where the expert drew it."""
-    size = int(np.ceil(spec.myo_size * JITTER))
+    size = 2 * math.ceil(spec.myo_size * JITTER / 2)  # even, as the input: one centre
     parts = []
     for index, scan in enumerate(scans):
         working = to_working(scan, spec.myo_spacing_mm)

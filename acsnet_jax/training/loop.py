@@ -10,6 +10,7 @@ import time
 import jax
 import matplotlib.image
 import numpy as np
+import optax
 from tqdm import tqdm
 
 from acsnet_jax.files import write_json
@@ -49,8 +50,8 @@ def train_and_evaluate(
         cohort: already loaded scans, for a caller that trains several networks on them.
 
     Returns:
-        The state after the last epoch. Held-out patients never reach a step: they are only named in
-        ``split.json``.
+        The state after the last epoch. Held-out patients never reach a step: they are named in
+        ``split.json`` and looked at once, for ``held_out.json``.
 
     Raises:
         InputError: bad config or bad data.
@@ -81,6 +82,7 @@ def train_and_evaluate(
                 state, loss = _epoch(settings, epoch, dataset, state, step, mesh, record)
                 _picture(settings, epoch, dataset, state, record, workdir)
                 if _is_due(epoch, settings.optimisation):
+                    _check_finite(settings, state)
                     checkpoints.save(state, loss)
     if cohort.test:
         _evaluate(settings, task, state, cohort.test, workdir)
@@ -146,6 +148,15 @@ def _picture(settings, epoch, dataset, state, record, workdir) -> None:
     folder = workdir / "samples"
     folder.mkdir(exist_ok=True)
     matplotlib.image.imsave(folder / f"epoch-{epoch + 1:04d}.png", picture)
+
+
+def _check_finite(settings, state) -> None:
+    """The loss of a step tells of the parameters before it: look at them before they are kept."""
+    if not math.isfinite(optax.global_norm(state.params)):
+        raise FloatingPointError(
+            f"{settings.task}: step {int(state.step)} left parameters that are not finite; lower "
+            "optimisation.learning_rate"
+        )
 
 
 def _evaluate(settings, task, state, scans, workdir) -> None:

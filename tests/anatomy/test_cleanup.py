@@ -85,7 +85,7 @@ def test_the_chain_is_the_best_of_all():
                 image[disc(centre, radius)] = rng.uniform(0.6, 1.0)
             slices.append(image)
         probability = stack(*slices)
-        chosen = one_lv(probability, SPACING, weights)
+        chosen = one_lv(probability, SPACING, weights=weights)
         assert _total(chosen, probability, weights) == pytest.approx(
             max(_total(chain, probability, weights) for chain in _chains(probability, weights))
         )
