@@ -26,8 +26,9 @@ from acsnet_jax.types import Correction, InputError, Population, Scan, Segmentat
 
 # Shapes are padded to multiples of these, so that a new scan rarely needs a new compilation.
 _SLICES = 16
-_PIXELS = 64
-_STAND_INS = 64  # members of the population that are tried on the scan's own grid
+_PIXELS = 128
+_STAND_INS = 256  # members of the population that are tried on the scan's own grid
+_SMOOTHING = (1.0, 0.6, 0.0)  # pixels; of outlines on their way to the scan's own grid
 
 Stack = Bool[np.ndarray, "slices height width"]
 NativeStack = Bool[np.ndarray, "slices native_height native_width"]
@@ -260,22 +261,37 @@ def correct_stack(masks: Stack, bundle: Bundle, spacing_mm: Spacing) -> Correcti
 def native_masks(masks: Stack, grid: Grid, scan: Scan, bundle: Bundle) -> NativeStack:
     """Corrected masks on the scan's own grid, where delta is checked once more.
 
-    An outline that is valid at one resolution may fail by a hair at another. Then the nearest
-    member of the population that satisfies delta on the scan's grid stands in.
+    Pixel stairs of one grid are dents on a finer one, so the outline is smoothed on its way; less
+    where a mask fails for it. Where it fails all the same, the nearest member of the population
+    that satisfies delta on the scan's grid stands in.
 
     Raises:
         InputError: no member near the mask does; the scan's resolution is then out of reach.
     """
-    native = _on_native(masks, grid)
-    valid = delta(native, scan.spacing_mm, bundle)
-    for index in np.flatnonzero(masks.any(axis=(1, 2)) & ~valid):
+    native = _on_native(masks, grid, _SMOOTHING[0])
+    open_question = masks.any(axis=(1, 2)) & ~delta(native, scan.spacing_mm, bundle)
+    for smoothing in _SMOOTHING[1:]:
+        if open_question.any():
+            other = _on_native(masks, grid, smoothing)
+            better = open_question & delta(other, scan.spacing_mm, bundle)
+            native[better] = other[better]
+            open_question &= ~better
+    for index in np.flatnonzero(open_question):
         native[index] = _stand_in(masks[index], grid, scan, bundle)
     return native
 
 
-def _on_native(masks: Stack, grid: Grid) -> NativeStack:
-    """Masks on the scan's own grid, by linear interpolation of the distance to their outline."""
-    return to_native(np.stack([_signed_distance(mask) for mask in masks]), grid) > 0
+def _on_native(masks: Stack, grid: Grid, smoothing: float) -> NativeStack:
+    """Masks on the scan's own grid, by linear interpolation of the distance to their outline.
+
+    Args:
+        masks: on the working grid.
+        grid: the working grid.
+        smoothing: standard deviation in pixels of the Gaussian that smooths the distance.
+    """
+    distance = np.stack([_signed_distance(mask) for mask in masks])
+    distance = ndimage.gaussian_filter(distance, (0, smoothing, smoothing))
+    return to_native(distance, grid) > 0
 
 
 def _stand_in(
@@ -287,15 +303,17 @@ def _stand_in(
     code = bundle.encode(jnp.asarray(window[None], jnp.float32))
     count = min(_STAND_INS, len(bundle.population.codes))
     indices, _ = latent.nearest(code, bundle.population, k=count)
-    members = latent.unpack_masks(jnp.asarray(bundle.population.masks)[np.asarray(indices)[0]])
-    native = _on_native(uncrop(np.asarray(members), mask.shape, centre=at), grid)
-    valid = delta(native, scan.spacing_mm, bundle)
-    if not valid.any():
-        raise InputError(
-            f"scan {scan.id}: no plausible mask near the prediction is valid at its own spacing of "
-            f"{scan.spacing_mm} mm; draw the population at a spacing closer to it"
-        )
-    return native[int(np.argmax(valid))]
+    packed = np.asarray(bundle.population.masks)[np.asarray(indices)[0]]
+    for start in range(0, count, _SLICES):
+        members = np.asarray(latent.unpack_masks(jnp.asarray(packed[start : start + _SLICES])))
+        native = _on_native(uncrop(members, mask.shape, centre=at), grid, _SMOOTHING[0])
+        valid = delta(native, scan.spacing_mm, bundle)
+        if valid.any():
+            return native[int(np.argmax(valid))]
+    raise InputError(
+        f"scan {scan.id}: no plausible mask near the prediction is valid at its own spacing of "
+        f"{scan.spacing_mm} mm; draw the population at a spacing closer to it"
+    )
 
 
 def delta(masks: Stack, spacing_mm: Spacing, bundle: Bundle) -> Bool[np.ndarray, "slices"]:

@@ -148,6 +148,7 @@ CRITERIA: tuple[Criterion, ...] = (
 )
 
 
+@jax.jit
 def measure(mask: Mask, spacing_mm: SpacingLike) -> Anatomy:
     """Measures masks, exactly as defined.
 
@@ -164,6 +165,7 @@ def measure(mask: Mask, spacing_mm: SpacingLike) -> Anatomy:
     return _measured(mask, spacing_mm, _exact)
 
 
+@jax.jit
 def is_valid(mask: Mask, spacing_mm: SpacingLike, thresholds: Thresholds) -> Bool[Array, "*batch"]:
     """Delta: whether masks satisfy every criterion. An empty mask does not.
 
@@ -182,6 +184,7 @@ def is_valid(mask: Mask, spacing_mm: SpacingLike, thresholds: Thresholds) -> Boo
     return ~jnp.any(check(anatomy, thresholds, CRITERIA), axis=-1)
 
 
+@jax.jit
 def failures(
     mask: Mask, spacing_mm: SpacingLike, thresholds: Thresholds
 ) -> Bool[Array, "*batch criteria"]:
@@ -249,7 +252,7 @@ def fit_thresholds(
     """
     if not 0 < coverage <= 1:
         raise InputError(f"coverage must lie in (0, 1], not {coverage}")
-    anatomy = jax.jit(measure)(jnp.asarray(masks), jnp.asarray(spacing_mm, jnp.float32))
+    anatomy = measure(jnp.asarray(masks), jnp.asarray(spacing_mm, jnp.float32))
     bounds = {}
     for criterion in CRITERIA:
         name = criterion.limit
@@ -267,6 +270,7 @@ def fit_thresholds(
     return Thresholds(**bounds, gap_max_deg=gap_max_deg)
 
 
+@jax.jit
 def regions(mask: Mask) -> tuple[Mask, Mask]:
     """The epicardial region and the cavity of masks.
 
