@@ -191,7 +191,7 @@ def _write_arrays(path: pathlib.Path, arrays: Mapping[str, Any]) -> None:
 
 def _read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return dict(arrays)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is missing or damaged: {error}; restore the bundle") from error

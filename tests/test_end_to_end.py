@@ -25,7 +25,7 @@ from configs import quickstart
 def tiny():
     config = quickstart.get_config()
     config.data.patients = 5
-    config.data.cine_patients = 1
+    config.data.cine_patients = 3
     config.data.image_size = 80
     config.spec.lv_size = 48
     config.spec.lv_spacing_mm = 5.0
@@ -119,7 +119,8 @@ def test_the_steps_one_by_one_give_the_same_system(study, tmp_path):
     config = evaluate_config.get_config()
     config.bundle = str(tmp_path / "bundle")
     config.split = str(study)
-    config.data.update(tiny().data)
+    for name, value in tiny().data.items():
+        config.data[name] = value
     evaluate(config, tmp_path / "report")
     table = "report/table1.csv"
     assert (tmp_path / table).read_text() == (study / table).read_text()

@@ -168,7 +168,7 @@ def cohort(scans: Sequence[Scan], path: pathlib.Path, *, columns: int = 6) -> No
         for axes, index in zip(panels, shown, strict=True):
             drawing.draw_slice(axes, scan.image[index], view)
             if expert is not None and scan.labelled[index]:
-                drawing.draw_regions(axes, expert, index, view)
+                drawing.draw_regions(axes, expert, int(index), view)
             else:
                 _note(axes, "not labelled")
         panels[0].set_ylabel(f"{scan.id} ({scan.modality})", fontsize=8)

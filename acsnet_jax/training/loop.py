@@ -8,9 +8,9 @@ import pathlib
 import time
 
 import jax
+import jax.numpy as jnp
 import matplotlib.image
 import numpy as np
-import optax
 from tqdm import tqdm
 
 from acsnet_jax.files import write_json
@@ -152,7 +152,7 @@ def _picture(settings, epoch, dataset, state, record, workdir) -> None:
 
 def _check_finite(settings, state) -> None:
     """The loss of a step tells of the parameters before it: look at them before they are kept."""
-    if not math.isfinite(optax.global_norm(state.params)):
+    if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(state.params)):
         raise FloatingPointError(
             f"{settings.task}: step {int(state.step)} left parameters that are not finite; lower "
             "optimisation.learning_rate"
@@ -196,12 +196,14 @@ def write_config(config: Config, workdir: pathlib.Path) -> None:
     """Keep the config beside its results; refuse to resume another one."""
     values = json.loads(json.dumps(config.to_dict()))
     path = workdir / "config.json"
-    if path.exists() and json.loads(path.read_text()) != values:
-        changed = _differences(json.loads(path.read_text()), values)
+    if not path.exists():
+        write_json(values, path)
+        return
+    changed = _differences(json.loads(path.read_text()), values)
+    if changed:
         raise InputError(
             f"{path} is of another run ({', '.join(changed)} differ); use another --workdir"
         )
-    write_json(values, path)
 
 
 def _differences(old: dict, new: dict, prefix: str = "") -> list[str]:
