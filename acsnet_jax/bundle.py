@@ -23,7 +23,7 @@ from jaxtyping import PyTree
 from acsnet_jax import __version__
 from acsnet_jax.anatomy import Thresholds
 from acsnet_jax.anatomy.cleanup import CleanupWeights
-from acsnet_jax.files import write_json
+from acsnet_jax.files import tuples_for_lists, write_json
 from acsnet_jax.latent import Mixture
 from acsnet_jax.models import Autoencoder, ResUNet
 from acsnet_jax.pipeline import Bundle, Inference
@@ -110,7 +110,7 @@ def load(folder: str | pathlib.Path, *, inference: dict[str, Any] | None = None)
     folder = pathlib.Path(folder)
     record = _read_record(folder)
     networks = {
-        name: Network(_tuples(record["networks"][name]), _read_variables(folder, name))
+        name: Network(tuples_for_lists(record["networks"][name]), _read_variables(folder, name))
         for name in NETWORKS
     }
     arrays = _read_arrays(folder / "latent.npz")
@@ -130,7 +130,7 @@ def load(folder: str | pathlib.Path, *, inference: dict[str, Any] | None = None)
         thresholds=Thresholds(**record["thresholds"]),
         spec=Spec(**record["spec"]),
         inference=Inference(**{**record["inference"], **(inference or {})}),
-        cleanup=CleanupWeights(**_tuples(record["cleanup"])),
+        cleanup=CleanupWeights(**tuples_for_lists(record["cleanup"])),
     )
 
 
@@ -195,7 +195,3 @@ def _read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
             return dict(arrays)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is missing or damaged: {error}; restore the bundle") from error
-
-
-def _tuples(sizes: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(x) if isinstance(x, list) else x for key, x in sizes.items()}

@@ -40,3 +40,8 @@ def write_json(values: Any, path: pathlib.Path) -> None:
         ValueError: a number is not finite.
     """
     write_text(json.dumps(values, indent=1, sort_keys=True, allow_nan=False) + "\n", path)
+
+
+def tuples_for_lists(values: dict[str, Any]) -> dict[str, Any]:
+    """Lists, which JSON makes of tuples, as tuples again: settings are hashable."""
+    return {key: tuple(x) if isinstance(x, list) else x for key, x in values.items()}

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import flax.linen as nn
 import optax
 
+from acsnet_jax.files import tuples_for_lists
 from acsnet_jax.models import Autoencoder, ResUNet
 from acsnet_jax.preprocess.stages import Spec
 from acsnet_jax.training.augment import Augment
@@ -60,7 +61,7 @@ class Settings:
 
 def from_config(cls: type[T], node: Config) -> T:
     """A frozen dataclass from a ConfigDict that has exactly its fields; sequences become tuples."""
-    return cls(**_tuples(node.to_dict()))
+    return cls(**tuples_for_lists(node.to_dict()))
 
 
 def settings_of(config: Config) -> Settings:
@@ -85,7 +86,7 @@ def settings_of(config: Config) -> Settings:
 
 def build_model(task: str, model: dict, spec: Spec) -> nn.Module:
     """The network of a task from its config section."""
-    sizes = _tuples(model)
+    sizes = tuples_for_lists(model)
     if task == "autoencoder":
         return Autoencoder(size=spec.mask_size, **sizes)
     return ResUNet(outputs=OUTPUTS[task], **sizes)
@@ -113,10 +114,3 @@ def make_task(settings: Settings, steps: int) -> Task:
         augment=settings.augment,
         beta=optimisation.beta,
     )
-
-
-def _tuples(values: dict[str, Any]) -> dict[str, Any]:
-    """Lists, which JSON makes of tuples, as tuples again: settings are hashable."""
-    return {
-        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-    }
