@@ -2,7 +2,8 @@
 
 ``bundle.json`` holds the version, the networks' sizes, the input spec, delta's thresholds and how
 the system is used; ``lv.npz``, ``myo.npz`` and ``autoencoder.npz`` the networks' variables;
-``latent.npz`` mixture and population.
+``latent.npz`` mixture and population. A bundle without the two segmentation networks is stage 3
+alone, which checks and corrects masks from anywhere.
 """
 
 import dataclasses
@@ -23,6 +24,7 @@ from jaxtyping import PyTree
 from acsnet_jax import __version__
 from acsnet_jax.anatomy import Thresholds
 from acsnet_jax.anatomy.cleanup import CleanupWeights
+from acsnet_jax.corrector import Corrector, Options
 from acsnet_jax.files import tuples_for_lists, write_json
 from acsnet_jax.latent import Mixture
 from acsnet_jax.models import Autoencoder, ResUNet
@@ -30,10 +32,11 @@ from acsnet_jax.pipeline import Bundle, Inference
 from acsnet_jax.preprocess.stages import Spec
 from acsnet_jax.types import InputError, Population
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever an older bundle can no longer be read."""
 
 NETWORKS = ("lv", "myo", "autoencoder")
+"""A whole cascade; stage 3 alone has the last one only."""
 
 
 class Network(NamedTuple):
@@ -57,6 +60,7 @@ def save(
     latent: Latent,
     spec: Spec,
     inference: Inference,
+    correction: Options,
     *,
     training: dict[str, Any],
 ) -> None:
@@ -64,23 +68,24 @@ def save(
 
     Args:
         folder: must not exist.
-        networks: "lv", "myo" and "autoencoder".
+        networks: "lv", "myo" and "autoencoder", or "autoencoder" alone.
         latent: thresholds, mixture and population.
         spec: sizes and scalings the networks were trained with.
-        inference: how the system is to be used.
+        inference: how the cascade is to be used.
+        correction: how masks are to be corrected.
         training: what it was trained on, as JSON values; no patient's identity.
 
     Raises:
         InputError: the folder exists.
     """
-    if folder.exists():
-        raise InputError(f"{folder} exists already; remove it or choose another --workdir")
+    check_absent(folder)
     record = {
         "format": FORMAT,
         "version": __version__,
         "networks": {name: network.sizes for name, network in networks.items()},
         "spec": dataclasses.asdict(spec),
         "inference": dataclasses.asdict(inference),
+        "correction": dataclasses.asdict(correction),
         "cleanup": dataclasses.asdict(CleanupWeights()),
         "thresholds": {name: float(x) for name, x in latent.thresholds._asdict().items()},
         "training": training,
@@ -97,40 +102,78 @@ def save(
     temporary.rename(folder)
 
 
-def load(folder: str | pathlib.Path, *, inference: dict[str, Any] | None = None) -> Bundle:
+def check_absent(folder: pathlib.Path) -> None:
+    """Refuse to write where something is.
+
+    Raises:
+        InputError: the folder exists.
+    """
+    if folder.exists():
+        raise InputError(f"{folder} exists already; remove it or choose another --workdir")
+
+
+def load(
+    folder: str | pathlib.Path,
+    *,
+    inference: dict[str, Any] | None = None,
+    correction: dict[str, Any] | None = None,
+) -> Bundle:
     """Read a bundle and build its callables.
 
     Args:
         folder: written by `save`.
         inference: options of `Inference` to replace.
+        correction: options of `Options` to replace.
+
+    Raises:
+        InputError: the folder is no bundle, of another format, damaged, or stage 3 alone.
+    """
+    folder = pathlib.Path(folder)
+    record = _read_record(folder)
+    missing = [name for name in NETWORKS if name not in record["networks"]]
+    if missing:
+        raise InputError(
+            f"{folder} is stage 3 alone, without {' and '.join(missing)}: it checks and corrects "
+            "masks (experiments.correct), and segments no scans"
+        )
+    lv, myo = (_read_network(folder, record, name) for name in NETWORKS[:2])
+    return Bundle(
+        localise=functools.partial(_localise, ResUNet(**lv.sizes), lv.variables),
+        delineate=functools.partial(_probabilities, ResUNet(**myo.sizes), myo.variables),
+        corrector=load_corrector(folder, correction=correction),
+        spec=Spec(**record["spec"]),
+        inference=Inference(**{**record["inference"], **(inference or {})}),
+        cleanup=CleanupWeights(**tuples_for_lists(record["cleanup"])),
+    )
+
+
+def load_corrector(
+    folder: str | pathlib.Path, *, correction: dict[str, Any] | None = None
+) -> Corrector:
+    """Read stage 3 of a bundle.
+
+    Args:
+        folder: written by `save`, with or without the segmentation networks.
+        correction: options of `Options` to replace.
 
     Raises:
         InputError: the folder is no bundle, of another format, or damaged.
     """
     folder = pathlib.Path(folder)
     record = _read_record(folder)
-    networks = {
-        name: Network(tuples_for_lists(record["networks"][name]), _read_variables(folder, name))
-        for name in NETWORKS
-    }
+    network = _read_network(folder, record, "autoencoder")
     arrays = _read_arrays(folder / "latent.npz")
-    autoencoder = Autoencoder(**networks["autoencoder"].sizes)
-    encoder = networks["autoencoder"].variables
-    return Bundle(
-        localise=functools.partial(
-            _localise, ResUNet(**networks["lv"].sizes), networks["lv"].variables
-        ),
-        delineate=functools.partial(
-            _probabilities, ResUNet(**networks["myo"].sizes), networks["myo"].variables
-        ),
-        encode=functools.partial(encode, autoencoder, encoder),
-        decode=functools.partial(decode, autoencoder, encoder),
+    model = Autoencoder(**network.sizes)
+    spec = Spec(**record["spec"])
+    return Corrector(
+        encode=functools.partial(encode, model, network.variables),
+        decode=functools.partial(decode, model, network.variables),
         population=Population(*(jnp.asarray(arrays[name]) for name in Population._fields)),
         mixture=Mixture(*(jnp.asarray(arrays[name]) for name in Mixture._fields)),
         thresholds=Thresholds(**record["thresholds"]),
-        spec=Spec(**record["spec"]),
-        inference=Inference(**{**record["inference"], **(inference or {})}),
-        cleanup=CleanupWeights(**tuples_for_lists(record["cleanup"])),
+        size=spec.mask_size,
+        spacing_mm=spec.myo_spacing_mm,
+        options=Options(**{**record["correction"], **(correction or {})}),
     )
 
 
@@ -180,8 +223,9 @@ def _read_record(folder: pathlib.Path) -> dict[str, Any]:
     return record
 
 
-def _read_variables(folder: pathlib.Path, name: str) -> PyTree:
-    return traverse_util.unflatten_dict(_read_arrays(folder / f"{name}.npz"), sep="/")
+def _read_network(folder: pathlib.Path, record: dict[str, Any], name: str) -> Network:
+    variables = traverse_util.unflatten_dict(_read_arrays(folder / f"{name}.npz"), sep="/")
+    return Network(tuples_for_lists(record["networks"][name]), variables)
 
 
 def _write_arrays(path: pathlib.Path, arrays: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import ml_collections
 from ml_collections import config_dict
 
+from acsnet_jax.corrector import Options
 from acsnet_jax.jobs.evaluate import Targets
 from acsnet_jax.pipeline import Inference
 from acsnet_jax.preprocess.stages import Spec
@@ -70,6 +71,7 @@ def study(
     networks: dict[str, dict[str, Any]],
     latent: dict[str, Any],
     inference: dict[str, Any],
+    correction: dict[str, Any],
     targets: dict[str, float],
 ) -> ml_collections.ConfigDict:
     """The config of a whole study; arguments replace defaults of the section of that name."""
@@ -82,6 +84,7 @@ def study(
             "networks": {task: network(task, changes) for task, changes in networks.items()},
             "latent": section(LatentOptions(**latent)),
             "inference": section(Inference(**inference)),
+            "correction": section(Options(**correction)),
             "targets": section(Targets(**targets)),
         }
     )

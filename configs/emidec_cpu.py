@@ -42,5 +42,6 @@ def get_config():
             "gap_max_deg": 0.0,  # EMIDEC's experts close the ring in every slice
         },
         inference={},
+        correction={},
         targets={"lv_dice": 0.88, "myocardium_dice": 0.72, "lv_volume_error": 0.12},
     )

@@ -22,6 +22,7 @@ def get_config():
             "turn": 0,  # 1..7 stores every held-out scan turned or mirrored, to see what it changes
             "data": common.section(Data()),
             "inference": ml_collections.ConfigDict({}),
+            "correction": ml_collections.ConfigDict({}),
             "targets": common.section(Targets()),
         }
     )

@@ -3,13 +3,16 @@
     python -m experiments.fit_latent --config=configs/fit_latent.py \
         --config.runs=DIR --workdir=BUNDLE
 
-DIR holds the training runs lv/, myo/ and autoencoder/, of one cohort and one config.spec.
+DIR holds the training runs lv/, myo/ and autoencoder/, of one cohort and one config.spec. With
+autoencoder/ alone, the bundle is stage 3 alone, for experiments.check and experiments.correct.
+With --config.select=True, autoencoders of four latent dimensions are trained and figure 5 decides.
 """
 
 import ml_collections
 
+from acsnet_jax.corrector import Options
 from acsnet_jax.pipeline import Inference
-from acsnet_jax.training.latent_space import LatentOptions
+from acsnet_jax.training.latent_space import LatentOptions, Selection
 from configs import common
 
 
@@ -18,7 +21,10 @@ def get_config():
         {
             "workdir": "runs/bundle",
             "runs": "runs",
+            "select": False,
+            "selection": common.section(Selection()),
             "latent": common.section(LatentOptions()),
             "inference": common.section(Inference()),
+            "correction": common.section(Options()),
         }
     )

@@ -23,7 +23,8 @@ def get_config():
             "series": "",  # number or UID, for a folder with several short-axis stacks
             # Intensity of no signal, for phase-sensitive images; not set, the reader's or 0.
             "signal_zero": config_dict.placeholder(float),
-            # Replaces fields of the bundle's `Inference`, such as "turns" or "scope".
+            # Replace fields of the bundle's `Inference` and correction `Options`.
             "inference": ml_collections.ConfigDict({}),
+            "correction": ml_collections.ConfigDict({}),
         }
     )

@@ -42,5 +42,6 @@ def get_config():
             "gap_max_deg": 0.0,
         },
         inference={"turns": 1},  # phantoms are oriented
+        correction={},
         targets={"lv_dice": 0.92, "myocardium_dice": 0.80},
     )

@@ -21,7 +21,7 @@ LAYERS = (
     {"ops", "app", "files"},
     {"anatomy", "losses", "metrics", "io", "preprocess", "phantom"},
     {"models", "latent", "clinical"},
-    {"pipeline", "bundle", "training"},
+    {"corrector", "pipeline", "bundle", "training"},
     {"report"},
     {"jobs"},
     {"configs", "experiments", "benchmarks"},
@@ -29,11 +29,13 @@ LAYERS = (
 NEIGHBOURS = {
     ("phantom", "preprocess"),  # phantoms and pseudo-enhancement share the shape of infarcts
     ("bundle", "pipeline"),
+    ("bundle", "corrector"),
+    ("pipeline", "corrector"),
     ("training", "bundle"),
     ("experiments", "configs"),
     ("benchmarks", "configs"),
 }
-FLAX_FREE = ("anatomy", "latent", "pipeline")
+FLAX_FREE = ("anatomy", "latent", "corrector", "pipeline")
 FLAX_MODULES = {"models", "training", "bundle"}
 
 # Optional arguments that may stand in a position: the design fixes the first two signatures.

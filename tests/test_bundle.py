@@ -1,4 +1,3 @@
-import dataclasses
 import json
 
 import jax
@@ -9,12 +8,14 @@ import pytest
 from acsnet_jax import bundle as bundles
 from acsnet_jax import latent
 from acsnet_jax.anatomy import Thresholds
+from acsnet_jax.corrector import Options
 from acsnet_jax.models import Autoencoder, ResUNet
 from acsnet_jax.pipeline import Inference
 from acsnet_jax.preprocess.stages import Spec
 from acsnet_jax.types import InputError, Population
 
 SPEC = Spec(2.0, 32, 2.0, 16, 16, 10.0, "percentile")
+OPTIONS = Options(alphas=8)
 SIZES = {
     "lv": {"filters": (2, 4), "bridge": 4, "outputs": 1, "dropout": 0.1},
     "myo": {"filters": (2, 4), "bridge": 4, "outputs": 2, "dropout": 0.1},
@@ -41,7 +42,7 @@ def parts():
 
 def save(folder, parts):
     networks, space = parts
-    bundles.save(folder, networks, space, SPEC, Inference(turns=1), training={"scans": 3})
+    bundles.save(folder, networks, space, SPEC, Inference(turns=1), OPTIONS, training={"scans": 3})
     return folder
 
 
@@ -55,19 +56,35 @@ def test_what_is_saved_is_loaded(tmp_path, parts):
     direct = model.apply(networks["myo"].variables, images[..., None], train=False)
     np.testing.assert_allclose(loaded.delineate(images), jax.nn.sigmoid(direct), rtol=1e-5)
     assert loaded.localise(images).shape == (2, 16, 16)
-    codes = loaded.encode(images / 255)
+    codes = loaded.corrector.encode(images / 255)
     assert codes.shape == (2, 3)
-    assert loaded.decode(codes).dtype == bool
-    np.testing.assert_array_equal(loaded.population.codes, space.population.codes)
-    np.testing.assert_array_equal(loaded.population.masks, space.population.masks)
-    for ours, theirs in zip(loaded.mixture, space.mixture, strict=True):
+    assert loaded.corrector.decode(codes).dtype == bool
+    np.testing.assert_array_equal(loaded.corrector.population.codes, space.population.codes)
+    np.testing.assert_array_equal(loaded.corrector.population.masks, space.population.masks)
+    for ours, theirs in zip(loaded.corrector.mixture, space.mixture, strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    np.testing.assert_allclose([*loaded.thresholds], [*space.thresholds])
+    np.testing.assert_allclose([*loaded.corrector.thresholds], [*space.thresholds])
 
 
 def test_options_can_be_replaced(tmp_path, parts):
-    loaded = bundles.load(save(tmp_path / "bundle", parts), inference={"scope": "all"})
-    assert loaded.inference == dataclasses.replace(Inference(turns=1), scope="all")
+    loaded = bundles.load(
+        save(tmp_path / "bundle", parts), inference={"batch": 3}, correction={"scope": "all"}
+    )
+    assert loaded.inference == Inference(turns=1, batch=3)
+    assert loaded.corrector.options == Options(alphas=8, scope="all")
+
+
+def test_stage_3_stands_alone(tmp_path, parts):
+    networks, space = parts
+    alone = {"autoencoder": networks["autoencoder"]}
+    save(tmp_path / "bundle", (alone, space))
+    loaded = bundles.load_corrector(tmp_path / "bundle")
+    assert (loaded.size, loaded.spacing_mm) == (SPEC.mask_size, SPEC.myo_spacing_mm)
+    whole = bundles.load(save(tmp_path / "whole", parts)).corrector
+    codes = loaded.population.codes[:3]
+    np.testing.assert_array_equal(loaded.decode(codes), whole.decode(codes))
+    with pytest.raises(InputError, match="stage 3 alone, without lv and myo"):
+        bundles.load(tmp_path / "bundle")
 
 
 def test_nothing_is_pickled(tmp_path, parts):

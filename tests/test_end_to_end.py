@@ -2,11 +2,13 @@
 
 import json
 import logging
+import shutil
 
 import nibabel
 import numpy as np
 import pytest
 
+from acsnet_jax import bundle as bundles
 from acsnet_jax.jobs.evaluate import evaluate
 from acsnet_jax.jobs.fit_latent import fit_latent
 from acsnet_jax.jobs.predict import predict
@@ -41,7 +43,7 @@ def tiny():
     config.latent.components = 2
     config.latent.population = 300
     config.latent.batch = 128
-    config.inference.alphas = 16
+    config.correction.alphas = 16
     config.lock()
     return config
 
@@ -111,6 +113,7 @@ def test_the_steps_one_by_one_give_the_same_system(study, tmp_path):
     config.runs = str(study)
     config.latent.update(tiny().latent)
     config.inference.update(tiny().inference)
+    config.correction.update(tiny().correction)
     fit_latent(config, tmp_path / "bundle")
     ours, theirs = (np.load(root / "bundle" / "latent.npz") for root in (tmp_path, study))
     for name in theirs:
@@ -124,6 +127,31 @@ def test_the_steps_one_by_one_give_the_same_system(study, tmp_path):
     evaluate(config, tmp_path / "report")
     table = "report/table1.csv"
     assert (tmp_path / table).read_text() == (study / table).read_text()
+
+
+def test_figure_5_names_the_latent_space_of_stage_3_alone(study, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("acsnet_jax"), "propagate", True)
+    shutil.copytree(study / "autoencoder", tmp_path / "autoencoder")
+    config = fit_latent_config.get_config()
+    config.runs = str(tmp_path)
+    config.select = True
+    config.selection.update({"dimensions": (4, 16), "components": 2, "folds": 3})
+    config.latent.update(tiny().latent)
+    with caplog.at_level(logging.INFO):
+        fit_latent(config, tmp_path / "bundle")
+    record = json.loads((tmp_path / "selection" / "selection.json").read_text())
+    chosen = record["chosen"]
+    assert f"chosen: d = {chosen['dimension']}, p = {chosen['components']}" in caplog.text
+    assert [(one["dimension"], one["components"]) for one in record["scores"]] == [
+        (4, 1),
+        (4, 2),
+        (16, 1),
+        (16, 2),
+    ]
+    assert (tmp_path / "selection" / "figure5.png").stat().st_size > 0
+    corrector = bundles.load_corrector(tmp_path / "bundle")
+    assert corrector.mixture.means.shape == (chosen["components"], chosen["dimension"])
+    assert not (tmp_path / "bundle.draws").exists()
 
 
 def test_prediction_is_written_on_the_files_own_grid(predicted):

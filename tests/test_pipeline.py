@@ -8,6 +8,7 @@ import pytest
 
 from acsnet_jax import anatomy, latent, pipeline
 from acsnet_jax.anatomy.cleanup import CleanupWeights
+from acsnet_jax.corrector import Corrector, Options, delta
 from acsnet_jax.preprocess.orient import apply_turn
 from acsnet_jax.preprocess.stages import Spec
 from acsnet_jax.types import InputError, Label, Population, Scan
@@ -56,13 +57,18 @@ def bundle():
         delineate=lambda images: jnp.stack(
             [(images > 60) & (images < 180), images > 400], -1
         ).astype(jnp.float32),
-        encode=encode,
-        decode=decode,
-        population=Population(codes, latent.pack_masks(masks)),
-        mixture=latent.fit_mixture(np.asarray(codes), 1, seed=0),
-        thresholds=THRESHOLDS,
+        corrector=Corrector(
+            encode=encode,
+            decode=decode,
+            population=Population(codes, latent.pack_masks(masks)),
+            mixture=latent.fit_mixture(np.asarray(codes), 1, seed=0),
+            thresholds=THRESHOLDS,
+            size=SIZE,
+            spacing_mm=SPACING,
+            options=Options(alphas=16),
+        ),
         spec=Spec(2.0, 96, SPACING, SIZE, SIZE, 12.0, "literal"),
-        inference=pipeline.Inference(turns=1, batch=4, alphas=16, max_change=0.9),
+        inference=pipeline.Inference(turns=1, batch=4, max_change=0.9),
         cleanup=CleanupWeights(),
     )
 
@@ -110,7 +116,7 @@ def test_rings_come_back_on_the_scans_own_grid(bundle):
     assert dice(result.lv, scan.labels > 0) > 0.96
     assert result.kept.all()
     assert not (result.myocardium & result.blood_pool).any()
-    assert pipeline.delta(result.myocardium, scan.spacing_mm, bundle).all()
+    assert delta(result.myocardium, scan.spacing_mm, bundle.corrector).all()
 
 
 def test_a_cut_ring_is_closed_and_certified(bundle):

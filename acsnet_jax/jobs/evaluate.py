@@ -11,9 +11,10 @@ from tqdm import tqdm
 
 from acsnet_jax import anatomy, report
 from acsnet_jax import bundle as bundles
+from acsnet_jax.corrector import Corrector, delta
 from acsnet_jax.files import write_json, write_text
 from acsnet_jax.metrics import SliceRecord, VolumeRecord, table1, table2
-from acsnet_jax.pipeline import Bundle, delta, segment
+from acsnet_jax.pipeline import segment
 from acsnet_jax.preprocess.cine_to_lge import conversion_steps
 from acsnet_jax.preprocess.orient import turned_scan
 from acsnet_jax.training import cohort as cohorts
@@ -59,6 +60,7 @@ def evaluate(config: Config, workdir: pathlib.Path) -> None:
         targets=from_config(Targets, config.targets),
         config=config.to_dict(),
         inference=config.inference.to_dict(),
+        correction=config.correction.to_dict(),
     )
 
 
@@ -71,6 +73,7 @@ def write_evaluation(
     targets: Targets,
     config: Mapping,
     inference: Mapping | None = None,
+    correction: Mapping | None = None,
     runs: pathlib.Path | None = None,
 ) -> pathlib.Path:
     """Segment the held-out scans, and write tables, figures, certificates and ``report.html``.
@@ -78,7 +81,9 @@ def write_evaluation(
     Returns:
         The path of the report.
     """
-    bundle = bundles.load(folder, inference=dict(inference or {}))
+    bundle = bundles.load(
+        folder, inference=dict(inference or {}), correction=dict(correction or {})
+    )
     segmentations = [
         segment(scan, bundle)
         for scan in tqdm(cohort.test, desc="segment", unit="scan", disable=None)
@@ -87,9 +92,9 @@ def write_evaluation(
     rows = table1(records.slices), table2(records.volumes)
     report.write_tables(*rows, workdir)
     report.write_csv(report.slices_table(records.slices), workdir / "slices.csv")
-    certificates = certify(segmentations, bundle)
+    certificates = certify(segmentations, bundle.corrector)
     write_json([one._asdict() for one in certificates], workdir / "certificates.json")
-    valid = native_validity(segmentations, bundle)
+    valid = native_validity(segmentations, bundle.corrector)
     summary = summarise(records.slices, records.volumes, valid, targets)
     for target in summary:
         _LOG.info("%s: %s", target.name, target.text(target.value))
@@ -121,12 +126,14 @@ def write_evaluation(
     )
 
 
-def certify(segmentations: Sequence[Segmentation], bundle: Bundle) -> list[report.Certificate]:
+def certify(
+    segmentations: Sequence[Segmentation], corrector: Corrector
+) -> list[report.Certificate]:
     """Certificates of all slices."""
     names = [criterion.name for criterion in anatomy.CRITERIA]
 
     def is_valid(masks, spacing_mm):
-        return delta(masks, spacing_mm, bundle)
+        return delta(masks, spacing_mm, corrector)
 
     return [
         certificate
@@ -136,12 +143,12 @@ def certify(segmentations: Sequence[Segmentation], bundle: Bundle) -> list[repor
 
 
 def native_validity(
-    segmentations: Sequence[Segmentation], bundle: Bundle
+    segmentations: Sequence[Segmentation], corrector: Corrector
 ) -> list[tuple[str, int, bool]]:
     """Delta of every output slice that is not empty, on the scan's own grid: (id, slice, valid)."""
     found = []
     for segmentation in segmentations:
-        valid = delta(segmentation.myocardium, segmentation.scan.spacing_mm, bundle)
+        valid = delta(segmentation.myocardium, segmentation.scan.spacing_mm, corrector)
         for index in np.flatnonzero(segmentation.myocardium.any(axis=(1, 2))):
             found.append((segmentation.scan.id, int(index), bool(valid[index])))
     return found

@@ -1,16 +1,30 @@
-"""From three training runs to a bundle: fit the latent space and put everything in one folder."""
+"""From training runs to a bundle: choose and fit the latent space, put everything in one folder."""
 
 import dataclasses
 import functools
+import json
 import logging
 import pathlib
+from collections.abc import Callable
 
-from acsnet_jax import bundle
+import ml_collections
+
+from acsnet_jax import bundle, latent, report
+from acsnet_jax.corrector import Options
+from acsnet_jax.files import write_json
 from acsnet_jax.pipeline import Inference
 from acsnet_jax.training import cohort as cohorts
-from acsnet_jax.training.latent_space import LatentOptions, LatentSpace, fit_latent_space
+from acsnet_jax.training.latent_space import (
+    LatentOptions,
+    LatentSpace,
+    Selection,
+    fit_latent_space,
+    select_latent,
+)
+from acsnet_jax.training.loop import train_and_evaluate
 from acsnet_jax.training.runs import as_network, load_run
-from acsnet_jax.training.settings import Config, from_config
+from acsnet_jax.training.settings import Config, Settings, from_config
+from acsnet_jax.training.state import TrainState
 from acsnet_jax.types import InputError
 
 _LOG = logging.getLogger(__name__)
@@ -19,21 +33,79 @@ _LOG = logging.getLogger(__name__)
 def fit_latent(config: Config, workdir: pathlib.Path) -> None:
     """Write the bundle of the runs ``config.runs/{lv,myo,autoencoder}`` to `workdir`.
 
-    The cohort, with its division, is that of the autoencoder's run.
+    Without runs of the two segmentation networks it is stage 3 alone. The cohort, with its
+    division, is that of the autoencoder's run. With ``config.select``, autoencoders of several
+    latent dimensions are trained beside it, and ``config.runs/selection`` gets figure 5, its
+    numbers and the choice that the bundle is then made of.
 
     Raises:
         InputError: a run is missing or differs from the others, or `workdir` exists.
     """
+    bundle.check_absent(workdir)
     runs = pathlib.Path(config.runs)
     settings, _ = load_run(runs / "autoencoder")
     cohort = cohorts.load(settings.data, runs / "autoencoder")
+    options = from_config(LatentOptions, config.latent)
+    autoencoder = runs / "autoencoder"
+    if config.select:
+        autoencoder, components = select(runs, cohort, from_config(Selection, config.selection))
+        options = dataclasses.replace(options, components=components)
     make_bundle(
         runs,
         workdir,
         cohort,
-        from_config(LatentOptions, config.latent),
+        options,
         from_config(Inference, config.inference),
+        from_config(Options, config.correction),
+        autoencoder=autoencoder,
     )
+
+
+def select(
+    runs: pathlib.Path, cohort: cohorts.Cohort, selection: Selection
+) -> tuple[pathlib.Path, int]:
+    """Train an autoencoder for each latent dimension, draw figure 5 and name the choice.
+
+    Returns:
+        The run of the chosen autoencoder, and the number of components.
+    """
+    folders = {d: _train_dimension(runs, cohort, d) for d in selection.dimensions}
+    loaded = {d: load_run(folder) for d, folder in folders.items()}
+    spec = loaded[selection.dimensions[0]][0].spec
+    coders = {d: _coders(*run) for d, run in loaded.items()}
+    scores, rebuilt = select_latent(coders, cohort.train, spec, selection)
+    dimension, components = latent.choose(scores, rebuilt)
+    folder = runs / "selection"
+    folder.mkdir(exist_ok=True)
+    report.figure5(scores, folder / "figure5.png", chosen=(dimension, components))
+    record = {
+        "chosen": {"dimension": dimension, "components": components},
+        "reconstruction_dice": {str(d): dice for d, dice in rebuilt.items()},
+        "scores": [score._asdict() for score in scores],
+    }
+    write_json(record, folder / "selection.json")
+    for d, dice in rebuilt.items():
+        best = min((s for s in scores if s.dimension == d), key=lambda s: s.adjusted_aic)
+        _LOG.info(
+            "d = %d: training masks rebuilt at Dice %.3f; lowest adjusted AIC at p = %d",
+            d,
+            dice,
+            best.components,
+        )
+    _LOG.info("chosen: d = %d, p = %d; see %s", dimension, components, folder / "figure5.png")
+    return folders[dimension], components
+
+
+def _train_dimension(runs: pathlib.Path, cohort: cohorts.Cohort, dimension: int) -> pathlib.Path:
+    """The run of one latent dimension, like that in ``autoencoder/`` in everything else."""
+    record = json.loads((runs / "autoencoder" / "config.json").read_text())
+    config: Config = ml_collections.ConfigDict(record)
+    if config.model.latent == dimension:
+        return runs / "autoencoder"
+    config.model.latent = dimension
+    folder = runs / f"autoencoder_d{dimension}"
+    train_and_evaluate(config, folder, cohort=cohort)
+    return folder
 
 
 def make_bundle(
@@ -42,21 +114,37 @@ def make_bundle(
     cohort: cohorts.Cohort,
     options: LatentOptions,
     inference: Inference,
+    correction: Options,
+    *,
+    autoencoder: pathlib.Path | None = None,
 ) -> LatentSpace:
-    """Fit the latent space and write the bundle to `folder`."""
-    loaded = {name: load_run(runs / name) for name in bundle.NETWORKS}
+    """Fit the latent space and write the bundle to `folder`.
+
+    Args:
+        runs: has the runs ``lv/`` and ``myo/``, or neither: then the bundle is stage 3 alone.
+        folder: of the bundle.
+        cohort: what the autoencoder was trained on.
+        options: of the latent space.
+        inference: how the cascade is to be used.
+        correction: how masks are to be corrected.
+        autoencoder: its run; None for ``autoencoder/`` in `runs`.
+    """
+    loaded = {"autoencoder": load_run(autoencoder or runs / "autoencoder")}
+    if any((runs / name).exists() for name in ("lv", "myo")):
+        loaded = {name: load_run(runs / name) for name in ("lv", "myo")} | loaded
+    else:
+        _LOG.info("no runs lv/ and myo/ in %s: the bundle is stage 3 alone", runs)
     specs = {settings.spec for settings, _ in loaded.values()}
     if len(specs) > 1:
         raise InputError(f"the runs in {runs} were trained with different config.spec; train anew")
     spec = specs.pop()
-    settings, state = loaded["autoencoder"]
     space = fit_latent_space(
         cohort.train,
         cohort.test,
         spec,
-        functools.partial(bundle.encode, settings.model, state.variables),
-        functools.partial(bundle.decode, settings.model, state.variables),
+        *_coders(*loaded["autoencoder"]),
         options,
+        draws=folder.with_name(f"{folder.name}.draws"),
     )
     _log_quality(space)
     bundle.save(
@@ -65,9 +153,18 @@ def make_bundle(
         space.latent,
         spec,
         dataclasses.replace(inference, max_change=space.max_change),
-        training=_training(space, cohort, settings.data),
+        correction,
+        training=_training(space, cohort, loaded["autoencoder"][0].data),
     )
     return space
+
+
+def _coders(settings: Settings, state: TrainState) -> tuple[Callable, Callable]:
+    """Encoder and decoder of a run."""
+    return (
+        functools.partial(bundle.encode, settings.model, state.variables),
+        functools.partial(bundle.decode, settings.model, state.variables),
+    )
 
 
 def _training(space: LatentSpace, cohort: cohorts.Cohort, data: cohorts.Data) -> dict:

@@ -9,10 +9,11 @@ from tqdm import tqdm
 
 from acsnet_jax import bundle as bundles
 from acsnet_jax import clinical, report
+from acsnet_jax.corrector import Corrector
 from acsnet_jax.files import write_json
 from acsnet_jax.io import discover, write_segmentation
 from acsnet_jax.jobs.evaluate import certify
-from acsnet_jax.pipeline import Bundle, segment
+from acsnet_jax.pipeline import segment
 from acsnet_jax.training.settings import Config
 from acsnet_jax.types import InputError, Segmentation
 
@@ -31,7 +32,11 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
     for name in ("bundle", "input"):
         if not config[name]:
             raise InputError(f"config.{name} is not set; give it with --config.{name}=PATH")
-    bundle = bundles.load(config.bundle, inference=config.inference.to_dict())
+    bundle = bundles.load(
+        config.bundle,
+        inference=config.inference.to_dict(),
+        correction=config.correction.to_dict(),
+    )
     loaders = discover(
         config.input,
         modality=config.modality or None,
@@ -49,7 +54,7 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
                 _LOG.info("%s: %s is there already", name, folder)
                 continue
             segmentation = segment(scan, bundle)
-            _write(segmentation, bundle, folder)
+            _write(segmentation, bundle.corrector, folder)
         except InputError as error:
             _LOG.error("%s: %s", name, error)
             failed.append(name)
@@ -70,7 +75,7 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
         )
 
 
-def _write(segmentation: Segmentation, bundle: Bundle, folder: pathlib.Path) -> None:
+def _write(segmentation: Segmentation, corrector: Corrector, folder: pathlib.Path) -> None:
     """All files of one scan."""
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     temporary.mkdir(parents=True)
@@ -79,7 +84,7 @@ def _write(segmentation: Segmentation, bundle: Bundle, folder: pathlib.Path) -> 
             temporary / "segmentation.nii.gz", segmentation.tissue, segmentation.scan
         )
         write_json(clinical.features(segmentation)._asdict(), temporary / "features.json")
-        certificates = [one._asdict() for one in certify([segmentation], bundle)]
+        certificates = [one._asdict() for one in certify([segmentation], corrector)]
         write_json(certificates, temporary / "certificates.json")
         report.overlay(segmentation, temporary / "overlay.png")
         temporary.rename(folder)

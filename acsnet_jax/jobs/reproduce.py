@@ -6,6 +6,7 @@ import pathlib
 import ml_collections
 
 from acsnet_jax import bundle
+from acsnet_jax.corrector import Options
 from acsnet_jax.jobs.evaluate import Targets, write_evaluation
 from acsnet_jax.jobs.fit_latent import make_bundle
 from acsnet_jax.pipeline import Inference
@@ -44,6 +45,7 @@ def reproduce(config: Config, workdir: pathlib.Path) -> None:
             cohort,
             from_config(LatentOptions, config.latent),
             from_config(Inference, config.inference),
+            from_config(Options, config.correction),
         )
     write_evaluation(
         cohort,

@@ -8,11 +8,12 @@ knows a network or a heart:
 - ``is_valid``: masks to ``Bool[n]`` (delta).
 """
 
-from acsnet_jax.latent.correction import correct
+from acsnet_jax.latent.correction import block_within, correct
 from acsnet_jax.latent.mixture import (
     Mixture,
     Score,
     adjusted_aic,
+    choose,
     effective_rank,
     fit_mixture,
     log_prob,
@@ -21,6 +22,7 @@ from acsnet_jax.latent.mixture import (
 )
 from acsnet_jax.latent.neighbours import nearest
 from acsnet_jax.latent.population import (
+    Accepted,
     draw_batches,
     draw_population,
     pack_masks,
@@ -28,9 +30,12 @@ from acsnet_jax.latent.population import (
 )
 
 __all__ = [
+    "Accepted",
     "Mixture",
     "Score",
     "adjusted_aic",
+    "block_within",
+    "choose",
     "correct",
     "draw_batches",
     "draw_population",

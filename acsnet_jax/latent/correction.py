@@ -6,6 +6,7 @@ above is in the mask. Everything runs on the device in static shapes. No step ta
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -24,6 +25,7 @@ from acsnet_jax.types import Correction, InputError, Population
 # networks and delta are compiled once.
 _GIVEN, _GRID, _BETWEEN, _OWN = range(4)
 _NEVER = np.iinfo(np.int32).max
+_PROBES = (32, 64)  # blocks whose memory tells that of others
 
 
 def correct(
@@ -102,6 +104,44 @@ def correct(
         block=min(block, max(1, len(flat) * (len(alphas) + 1))),
     )
     return jax.tree.map(lambda leaf: leaf.reshape(*batch, *leaf.shape[1:]), result)
+
+
+def block_within(limit_bytes: int, decode: Callable, is_valid: Callable, latent: int) -> int:
+    """The largest ``block`` of `correct` whose decoding and checking stay within a memory limit.
+
+    Compiles both for two small blocks and reads off what the compiler sets aside for each.
+
+    Args:
+        limit_bytes: of the arrays that live while one block is decoded and checked.
+        decode: codes to masks.
+        is_valid: masks to delta.
+        latent: dimension of the codes.
+
+    Returns:
+        A power of two, at most 2^20.
+
+    Raises:
+        InputError: not even one mask fits, or the device does not tell its memory use.
+    """
+
+    def needs(count):
+        codes = jax.ShapeDtypeStruct((count, latent), jnp.float32)
+        program = jax.jit(lambda z: is_valid(decode(z))).lower(codes).compile()
+        memory = program.memory_analysis()
+        if memory is None:
+            raise InputError("this device does not tell its memory use: set block instead")
+        return memory.temp_size_in_bytes
+
+    few, many = _PROBES
+    each = max((needs(many) - needs(few)) / (many - few), 1.0)
+    fixed = needs(few) - few * each
+    if fixed + each > limit_bytes:
+        raise InputError(
+            f"decoding and checking one mask takes {math.ceil((fixed + each) / 2**20)} MiB: "
+            f"allow more than {limit_bytes // 2**20}"
+        )
+    fitting = int((limit_bytes - fixed) / each)
+    return 1 << min(fitting.bit_length() - 1, 20)
 
 
 @functools.partial(

@@ -16,6 +16,8 @@ from sklearn.model_selection import GroupKFold, KFold
 
 from acsnet_jax.types import InputError
 
+_RECONSTRUCTION = 0.01  # Dice by which a smaller latent space may be worse
+
 
 class Mixture(NamedTuple):
     """A Gaussian mixture over the latent space.
@@ -199,6 +201,33 @@ def select(
                 )
             )
     return scores
+
+
+def choose(scores: Sequence[Score], reconstruction: Mapping[int, float]) -> tuple[int, int]:
+    """Names the latent dimension and the mixture size that figure 5 speaks for.
+
+    Likelihoods of codes of different dimensions cannot be compared, so the dimension is the
+    smallest whose autoencoder rebuilds masks within 0.01 Dice of the best. Of its sizes, those
+    whose NLL lies within one standard error of the lowest count as the plateau; the lowest adjusted
+    AIC among them wins, the smaller size on a tie.
+
+    Args:
+        scores: from `select`.
+        reconstruction: mean Dice of masks and their reconstructions, for each dimension.
+
+    Returns:
+        (dimension, components).
+
+    References:
+        Paper, figure 5: "NLL plateaus, Adjusted AIC is low, and d is high enough to ensure accurate
+        reconstruction".
+    """
+    best = max(reconstruction.values())
+    dimension = min(d for d, dice in reconstruction.items() if dice >= best - _RECONSTRUCTION)
+    own = sorted((s for s in scores if s.dimension == dimension), key=lambda s: s.components)
+    lowest = min(own, key=lambda s: s.nll)
+    plateau = [s for s in own if s.nll <= lowest.nll + lowest.nll_error]
+    return dimension, min(plateau, key=lambda s: s.adjusted_aic).components
 
 
 def _fit(codes: np.ndarray, components: int, seed: int) -> GaussianMixture:

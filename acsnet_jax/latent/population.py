@@ -33,6 +33,7 @@ def draw_population(
     batch: int = 1024,
     max_batches: int | None = None,
     earlier: Iterable[Accepted] = (),
+    keep: Callable[[int, Accepted], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Population, float]:
     """Draws valid codes by rejection: sample the mixture, decode, keep what satisfies delta.
@@ -49,7 +50,9 @@ def draw_population(
         size: number of valid codes wanted.
         batch: codes decoded and checked at once on the device.
         max_batches: give up after so many batches; None: only if fewer than 1% are accepted.
-        earlier: what the first batches accepted, one entry a batch, as `draw_batches` gave it.
+        earlier: what the first batches accepted, one entry a batch, in their order.
+        keep: called with the number of each fresh batch and what it accepted; write it down, and
+            hand it back as ``earlier`` to go on.
         progress: called with (codes accepted, size) after each batch.
 
     Returns:
@@ -68,8 +71,10 @@ def draw_population(
     fresh = draw_batches(key, mixture, decode, is_valid, batch=batch, first=len(earlier))
     drawn: list[Accepted] = []
     accepted = 0
-    for found in itertools.chain(earlier, fresh):
+    for number, found in enumerate(itertools.chain(earlier, fresh)):
         drawn.append(found)
+        if keep is not None and number >= len(earlier):
+            keep(number, found)
         accepted += len(found[0])
         if progress is not None:
             progress(min(accepted, size), size)

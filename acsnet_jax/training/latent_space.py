@@ -1,8 +1,13 @@
 """Stage 3's latent space from a trained autoencoder: thresholds, mixture, population."""
 
 import dataclasses
+import functools
+import hashlib
+import json
 import logging
-from collections.abc import Callable
+import pathlib
+import shutil
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -12,6 +17,7 @@ from tqdm import tqdm
 
 from acsnet_jax import anatomy, latent
 from acsnet_jax.bundle import Latent
+from acsnet_jax.files import replacing, write_json
 from acsnet_jax.metrics import dice
 from acsnet_jax.preprocess.grid import to_working
 from acsnet_jax.preprocess.stages import Spec
@@ -41,6 +47,21 @@ class LatentOptions:
     gap_max_deg: float = 100.0
     batch: int = 1024
     seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """What figure 5 compares.
+
+    Attributes:
+        dimensions: of the latent space; an autoencoder is trained for each.
+        components: the largest mixture.
+        folds: of the cross-validation over patients.
+    """
+
+    dimensions: tuple[int, ...] = (4, 8, 16, 32)
+    components: int = 10
+    folds: int = 10
 
 
 class Quality(NamedTuple):
@@ -84,11 +105,15 @@ def fit_latent_space(
     encode: Callable,
     decode: Callable,
     options: LatentOptions,
+    *,
+    draws: pathlib.Path,
 ) -> LatentSpace:
     """Fit thresholds and mixture to the training masks and draw the population.
 
     Thresholds come from LGE scans where there are any: they are in mm, and of some cine cohorts
-    the spacing is only nominal. `test` is only looked at to report quality.
+    the spacing is only nominal. `test` is only looked at to report quality. What was drawn is
+    written to the folder `draws` batch by batch, so that a long draw that stopped goes on; the
+    folder is removed at the end.
 
     Raises:
         InputError: no scan has a mask, or the decoder makes hardly any valid one.
@@ -106,6 +131,9 @@ def fit_latent_space(
 
     codes = _encode(_masks(masks), encode)
     mixture = latent.fit_mixture(codes, options.components, seed=options.seed)
+    earlier = _earlier(draws, mixture, thresholds, options)
+    if earlier:
+        _LOG.info("population: goes on after %d batches", len(earlier))
     with tqdm(total=options.population, desc="population", unit="code", disable=None) as bar:
         population, acceptance = latent.draw_population(
             jax.random.key(options.seed),
@@ -114,6 +142,8 @@ def fit_latent_space(
             is_valid,
             options.population,
             batch=options.batch,
+            earlier=earlier,
+            keep=functools.partial(_keep, draws),
             progress=lambda done, size: _advance(bar, min(done, size)),
         )
     space = LatentSpace(
@@ -124,7 +154,62 @@ def fit_latent_space(
         _quality(_masks(mask_dataset(test, spec)), encode, decode, is_valid) if test else None,
     )
     _LOG.info("population: %d codes, %.1f%% accepted", options.population, 100 * acceptance)
+    shutil.rmtree(draws)
     return space
+
+
+def _earlier(draws: pathlib.Path, mixture, thresholds, options) -> list[latent.Accepted]:
+    """What a draw that stopped had accepted; one of another mixture or delta is thrown away."""
+    parts = [*mixture, *np.asarray([*thresholds], np.float64), options.batch, options.seed]
+    digest = hashlib.sha256(b"".join(np.asarray(part).tobytes() for part in parts)).hexdigest()
+    stamp = draws / "drawn_from.json"
+    if not stamp.exists() or json.loads(stamp.read_text()) != digest:
+        shutil.rmtree(draws, ignore_errors=True)
+        draws.mkdir(parents=True)
+        write_json(digest, stamp)
+    earlier = []
+    while (path := _batch_path(draws, len(earlier))).exists():
+        with np.load(path) as arrays:
+            earlier.append((arrays["codes"], arrays["masks"]))
+    return earlier
+
+
+def _keep(draws: pathlib.Path, number: int, accepted: latent.Accepted) -> None:
+    with replacing(_batch_path(draws, number)) as temporary:
+        np.savez_compressed(temporary, codes=accepted[0], masks=accepted[1])
+
+
+def _batch_path(draws: pathlib.Path, number: int) -> pathlib.Path:
+    return draws / f"{number:06d}.npz"
+
+
+def select_latent(
+    encoders: Mapping[int, tuple[Callable, Callable]],
+    train: list[Scan],
+    spec: Spec,
+    selection: Selection,
+) -> tuple[list[latent.Score], dict[int, float]]:
+    """Scores of figure 5, and how well each autoencoder rebuilds the training masks.
+
+    Args:
+        encoders: (encode, decode) of the autoencoder of each latent dimension.
+        train: scans whose masks are encoded; no patient is in two folds.
+        spec: sizes.
+        selection: what to try.
+    """
+    dataset = mask_dataset(train, spec)
+    masks = _masks(dataset)
+    codes = {d: _encode(masks, encode) for d, (encode, _) in encoders.items()}
+    with tqdm(desc="mixtures", unit="fit", disable=None) as bar:
+        scores = latent.select(
+            codes,
+            components=range(1, selection.components + 1),
+            folds=selection.folds,
+            groups=dataset.scans,
+            progress=lambda done, _: _advance(bar, done),
+        )
+    rebuilt = {d: _rebuilt_dice(masks, *pair) for d, pair in encoders.items()}
+    return scores, rebuilt
 
 
 def _advance(bar: tqdm, done: int) -> None:
@@ -153,16 +238,26 @@ def _encode(masks: np.ndarray, encode: Callable) -> np.ndarray:
     return np.concatenate(parts)[: len(masks)]
 
 
+def _rebuilt_dice(masks: np.ndarray, encode: Callable, decode: Callable) -> float:
+    scores = [np.asarray(dice(rebuilt, given)) for given, rebuilt in _pairs(masks, encode, decode)]
+    return float(np.concatenate(scores)[: len(masks)].mean())
+
+
 def _quality(masks: np.ndarray, encode: Callable, decode: Callable, is_valid: Callable) -> Quality:
     scores, before, after = [], [], []
-    for part in _batches(masks):
-        given = jnp.asarray(part)
-        rebuilt = decode(encode(given.astype(jnp.float32)))
+    for given, rebuilt in _pairs(masks, encode, decode):
         scores.append(np.asarray(dice(rebuilt, given)))
         before.append(np.asarray(is_valid(given)))
         after.append(np.asarray(is_valid(rebuilt)))
     means = [float(np.concatenate(x)[: len(masks)].mean()) for x in (scores, before, after)]
     return Quality(len(masks), *means)
+
+
+def _pairs(masks: np.ndarray, encode: Callable, decode: Callable):
+    """Batches of masks with their reconstructions."""
+    for part in _batches(masks):
+        given = jnp.asarray(part)
+        yield given, decode(encode(given.astype(jnp.float32)))
 
 
 def _max_change(scans: list[Scan], spec: Spec) -> float:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from acsnet_jax.latent.correction import correct
+from acsnet_jax.latent.correction import block_within, correct
 from acsnet_jax.latent.population import pack_masks, unpack_masks
 from acsnet_jax.types import InputError, Population
 
@@ -327,3 +327,16 @@ def test_only_masks_in_need_are_decoded_and_never_more_than_a_block():
 def test_bad_options(options):
     with pytest.raises(InputError, match=r"ascend|choose at least 1"):
         run(render([[20, 0, 0, 0]]), **options)
+
+
+def test_a_memory_limit_sets_the_block():
+    def check(masks):
+        return is_valid(masks)
+
+    block = block_within(2**20, decode, check, ROWS)
+    more = block_within(2**22, decode, check, ROWS)
+    assert 1 <= block < more
+    assert more == 4 * block
+    assert block & (block - 1) == 0
+    with pytest.raises(InputError, match="allow more than 0"):
+        block_within(1, decode, check, ROWS)

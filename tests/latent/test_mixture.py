@@ -6,7 +6,9 @@ from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture
 
 from acsnet_jax.latent.mixture import (
+    Score,
     adjusted_aic,
+    choose,
     effective_rank,
     fit_mixture,
     log_prob,
@@ -137,3 +139,21 @@ def test_bad_codes_are_named():
         select({3: codes}, folds=41)
     with pytest.raises(InputError, match="2 \\(the number of patients\\)"):
         select({3: codes}, folds=3, groups=np.arange(40) % 2)
+
+
+def score(dimension, components, nll, nll_error, aic):
+    return Score(dimension, components, nll, nll_error, aic)
+
+
+def test_the_choice_is_the_smallest_dimension_that_rebuilds_and_low_aic_on_the_plateau():
+    scores = [
+        score(8, 1, 0.0, 0.1, 0.0),
+        score(16, 1, 5.0, 0.1, 80.0),  # AIC is lowest here, but NLL is off the plateau
+        score(16, 2, 4.1, 0.1, 100.0),
+        score(16, 3, 4.0, 0.2, 110.0),
+        score(16, 4, 4.3, 0.2, 90.0),
+        score(32, 1, -9.0, 0.1, -50.0),
+    ]
+    assert choose(scores, {8: 0.90, 16: 0.945, 32: 0.95}) == (16, 2)
+    assert choose(scores, {8: 0.945, 16: 0.945, 32: 0.95}) == (8, 1)
+    assert choose(scores, {8: 0.90, 16: 0.93, 32: 0.95}) == (32, 1)

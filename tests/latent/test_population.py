@@ -59,7 +59,20 @@ def test_a_resumed_draw_ends_with_the_same_population():
     whole = draw_population(KEY, MIXTURE, decode, upper_half, 200, batch=32)
     batches = draw_batches(KEY, MIXTURE, decode, upper_half, batch=32)
     earlier = list(itertools.islice(batches, 5))
-    resumed = draw_population(KEY, MIXTURE, decode, upper_half, 200, batch=32, earlier=earlier)
+    kept = []
+    resumed = draw_population(
+        KEY,
+        MIXTURE,
+        decode,
+        upper_half,
+        200,
+        batch=32,
+        earlier=earlier,
+        keep=lambda number, accepted: kept.append((number, len(accepted[0]))),
+    )
+    numbers, sizes = zip(*kept, strict=True)
+    assert numbers == tuple(range(5, 5 + len(kept)))
+    assert sum(sizes) + sum(len(codes) for codes, _ in earlier) >= 200
     np.testing.assert_array_equal(whole[0].codes, resumed[0].codes)
     np.testing.assert_array_equal(whole[0].masks, resumed[0].masks)
     assert whole[1] == resumed[1]
