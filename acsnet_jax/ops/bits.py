@@ -143,7 +143,7 @@ def number_pixels(rows: Rows) -> Pixels:
     """Numbers the set pixels, so that `locate` finds the k-th of each mask."""
     height, per_row, masks = rows.shape
     words = rows.reshape(height * per_row, masks)
-    ends = jnp.cumsum(lax.population_count(words).astype(jnp.int32), axis=0)
+    ends = _running_sum(_ones(words))
     return Pixels(words, ends, ends[-1], per_row)
 
 
@@ -179,6 +179,22 @@ def locate(
     row = word // pixels.words_per_row
     column = LANES * (word - row * pixels.words_per_row) + bit
     return row, column, rank < pixels.count[None, :]
+
+
+def _running_sum(counts):
+    """Cumulative sum along axis 0: a plain loop on a CPU, where XLA's own is several times slower."""
+
+    def loop(counts):
+        def step(total, here):
+            total = total + here
+            return total, total
+
+        return lax.scan(step, jnp.zeros_like(counts[0]), counts)[1]
+
+    def whole(counts):
+        return jnp.cumsum(counts, axis=0)
+
+    return lax.platform_dependent(counts, cpu=loop, default=whole)
 
 
 def _ones(words):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Int32
 
-from acsnet_jax.ops.bits import LANES, Lanes, count, rows_from_lanes
+from acsnet_jax.ops.bits import LANES, Lanes, any_lane, count, rows_from_lanes
 from acsnet_jax.ops.flood import flood, grow
 from acsnet_jax.ops.quads import euler_number
 
@@ -40,7 +40,8 @@ def object_count(mask: Lanes, filled: Lanes) -> Int32[Array, " masks"]:
 def extract_largest(mask: Lanes, *, tries: int) -> tuple[Lanes, Bool[Array, " masks"]]:
     """The 4-connected component of most pixels; on a tie the first in raster order.
 
-    Takes out one component after the other until what is left cannot hold a larger one.
+    Takes out one component after the other, the one with the deepest pixel first, until what is
+    left cannot hold a larger one. Among specks, one try is enough.
 
     Args:
         mask: the masks.
@@ -52,9 +53,10 @@ def extract_largest(mask: Lanes, *, tries: int) -> tuple[Lanes, Bool[Array, " ma
 
     def extract(state):
         rest, _, best, area, step = state
-        component = flood(first_pixel(rest), rest)
+        component = flood(first_pixel(_deepest(rest)), rest)
         size = count(rows_from_lanes(component))
-        better = _as_lane_bits(size > area)
+        earlier = any_lane(first_pixel(component | best) & component)
+        better = _as_lane_bits((size > area) | ((size == area) & earlier))
         best = (component & better) | (best & ~better)
         rest = rest & ~component
         left = count(rows_from_lanes(rest))
@@ -62,12 +64,24 @@ def extract_largest(mask: Lanes, *, tries: int) -> tuple[Lanes, Bool[Array, " ma
 
     def undecided(state):
         _, left, _, area, step = state
-        return jnp.any(left > area) & (step < tries)
+        return jnp.any((left >= area) & (left > 0)) & (step < tries)
 
     left = count(rows_from_lanes(mask))
     start = (mask, left, jnp.zeros_like(mask), jnp.zeros_like(left), jnp.int32(0))
     _, left, best, area, _ = lax.while_loop(undecided, extract, start)
-    return best, left <= area
+    return best, (left < area) | (left == 0)
+
+
+def _deepest(mask):
+    """What is left of each mask before one more erosion by the 4-neighbours leaves nothing."""
+
+    def erode(state):
+        deepest, eroded = state
+        remain = _as_lane_bits(any_lane(eroded))
+        deepest = (eroded & remain) | (deepest & ~remain)
+        return deepest, eroded & ~grow(~eroded)
+
+    return lax.while_loop(lambda state: jnp.any(state[1] != 0), erode, (mask, mask))[0]
 
 
 def label_largest(

@@ -82,18 +82,22 @@ def largest_depth(
         Depth in mm; 0 for an empty mask.
     """
     columns = mask.shape[1]
+
+    def slide(by):
+        return lax.dynamic_slice_in_dim(padded, columns - by, columns, axis=1)
+
     above = _run_length(mask, reverse=False)
     below = _run_length(mask, reverse=True)
     rows_mm = jnp.minimum(above, below) * spacing_mm[0][None, None, :]
     vertical = rows_mm**2
     # off the grid nothing is nearer than its border, which is off the mask
+    padded = jnp.pad(vertical, ((0, 0), (columns, columns), (0, 0)))
 
     def widen(state):
         step, squared, _ = state
         aside = (step.astype(jnp.float32) * spacing_mm[1]) ** 2
-        right = _slide(vertical, step, columns)
-        left = _slide(vertical, -step, columns)
-        nearer = jnp.minimum(squared, jnp.minimum(left, right) + aside[None, None, :])
+        beside = jnp.minimum(slide(step), slide(-step))
+        nearer = jnp.minimum(squared, beside + aside[None, None, :])
         return step + 1, nearer, jnp.max(nearer, axis=(0, 1))
 
     def reachable(state):
@@ -113,12 +117,6 @@ def _run_length(mask, *, reverse):
 
     start = jnp.zeros(mask.shape[1:], jnp.float32)
     return lax.scan(step, start, mask, reverse=reverse)[1]
-
-
-def _slide(x, by, columns):
-    """Moves columns by a traced number; the border, which is off the mask, fills up."""
-    padded = jnp.pad(x, ((0, 0), (columns, columns), (0, 0)))
-    return lax.dynamic_slice_in_dim(padded, columns - by, columns, axis=1)
 
 
 def positions(pixels, first, size):

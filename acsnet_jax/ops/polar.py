@@ -1,9 +1,9 @@
 """The angular gap of a set of pixels around its centroid.
 
-Which of 72 bins a pixel falls in is decided by the sign of a cross product with the nearest bin
-edge. Offsets from the centroid are scaled by the pixel count, so that they are integers, and all
-products are exact: a pixel that lies on an edge, as pixels of symmetric masks do, falls to the bin
-above it, and no pixel close to an edge is misplaced by float32 rounding.
+Where float32 angles do not tell in which of 72 bins a pixel falls, the sign of a cross product with
+the nearest bin edge does. Offsets from the centroid are scaled by the pixel count, so that they are
+integers, and all products are exact: a pixel that lies on an edge, as pixels of symmetric masks do,
+falls to the bin above it, and no pixel close to an edge is misplaced by rounding.
 """
 
 import math
@@ -20,6 +20,7 @@ BIN_DEG = 360 // BINS
 _BLOCK = 128
 _WORDS = 3
 _BINS_PER_WORD = BINS // _WORDS
+_UNSURE = 1e-3  # bins; float32 angles err by less than a tenth of it
 _HIGH_BITS = 0xFFFFF000  # of a float32: sign, exponent and the upper 12 of 24 significant bits
 
 
@@ -47,6 +48,10 @@ def longest_gap_deg(
 ) -> Float32[Array, " masks"]:
     """5 degrees times the longest circular run of empty bins seen from the centroid.
 
+    A float32 angle settles the bin of all but the pixels next to an edge, and these matter only
+    where a bin on one side of that edge is empty without them. Masks with such pixels are gone
+    through once more, exactly.
+
     Args:
         pixels: all pixels of each mask.
         row_sum: from `coordinate_sums`; must stay below 2^30.
@@ -56,42 +61,85 @@ def longest_gap_deg(
     Returns:
         A multiple of 5 in [0, 355]; 360 for an empty mask.
     """
+    sums = (row_sum, column_sum)
+    seen, near = _occupied(pixels, sums, spacing_mm, _bin_and_edge)
+    bins = _as_bins(seen)
+    unsettled = jnp.any(_as_bins(near) & ~(bins & jnp.roll(bins, 1, axis=0)), axis=0)
+    rest = pixels._replace(count=jnp.where(unsettled, pixels.count, 0))
+    exact, _ = _occupied(rest, sums, spacing_mm, _exact_bin)
+    return _longest_run_deg(_as_bins(seen | exact))
+
+
+def _occupied(pixels, sums, spacing_mm, place):
+    """Which bins hold a pixel, and which edges have one near, as bits ``[words, masks]``."""
     masks = pixels.count.shape[0]
+    row_sum, column_sum = sums
     most = jnp.max(pixels.count)
 
     def block(state):
-        first, seen = state
+        first, seen, near = state
         row, column, exists = locate(pixels, first, _BLOCK)
         number = pixels.count[None, :]
-        place = bin_of(
-            number * row - row_sum[None, :], number * column - column_sum[None, :], spacing_mm
-        )
-        word = place // _BINS_PER_WORD
-        mark = jnp.uint32(1) << (place - word * _BINS_PER_WORD).astype(jnp.uint32)
-        found = [
-            lax.reduce(
-                jnp.where(exists & (word == w), mark, jnp.uint32(0)),
-                jnp.uint32(0),
-                lax.bitwise_or,
-                (0,),
-            )
+        rows, columns = number * row - row_sum[None, :], number * column - column_sum[None, :]
+        bins, sure, edges = place(rows, columns, spacing_mm)
+        seen = seen | _marks(bins, exists & sure)
+        return first + _BLOCK, seen, near | _marks(edges, exists & ~sure)
+
+    none = jnp.zeros((_WORDS, masks), jnp.uint32)
+    start = (jnp.int32(0), none, none)
+    _, seen, near = lax.while_loop(lambda state: state[0] < most, block, start)
+    return seen, near
+
+
+def _marks(bins, where):
+    """Bits of the bins ``[size, masks]`` that are marked, ``[words, masks]``."""
+    word = bins // _BINS_PER_WORD
+    mark = jnp.uint32(1) << (bins - word * _BINS_PER_WORD).astype(jnp.uint32)
+    none = jnp.uint32(0)
+    return jnp.stack(
+        [
+            lax.reduce(jnp.where(where & (word == w), mark, none), none, lax.bitwise_or, (0,))
             for w in range(_WORDS)
         ]
-        return first + _BLOCK, seen | jnp.stack(found)
+    )
 
-    start = (jnp.int32(0), jnp.zeros((_WORDS, masks), jnp.uint32))
-    _, seen = lax.while_loop(lambda state: state[0] < most, block, start)
 
+def _as_bins(words):
+    """Bits ``[words, masks]`` as flags ``[bins, masks]``."""
+    shifts = jnp.arange(_BINS_PER_WORD, dtype=jnp.uint32).reshape(1, -1, 1)
+    return (((words[:, None, :] >> shifts) & 1) == 1).reshape(BINS, -1)
+
+
+def _longest_run_deg(bins):
     def extend(k, state):
         run, longest = state
-        word, bit = (k % BINS) // _BINS_PER_WORD, k % _BINS_PER_WORD
-        empty = ((seen[word] >> bit.astype(jnp.uint32)) & 1) == 0
-        run = jnp.where(empty, run + 1, 0)
+        run = jnp.where(bins[k % BINS], 0, run + 1)
         return run, jnp.maximum(longest, run)
 
-    none = jnp.zeros((masks,), jnp.int32)
+    none = jnp.zeros(bins.shape[1], jnp.int32)
     _, longest = lax.fori_loop(0, 2 * BINS, extend, (none, none))
     return (BIN_DEG * jnp.minimum(longest, BINS)).astype(jnp.float32)
+
+
+def _bin_and_edge(rows, columns, spacing_mm):
+    """The bin of each offset, whether float32 can tell it, and the nearest edge."""
+    y = rows.astype(jnp.float32) * spacing_mm[0:1]
+    x = columns.astype(jnp.float32) * spacing_mm[1:2]
+    turn = jnp.arctan2(y, x) * (BINS / (2 * math.pi))
+    edge = jnp.round(turn)
+    sure = jnp.abs(turn - edge) > _UNSURE
+    bins = jnp.floor(turn).astype(jnp.int32)
+    edge = edge.astype(jnp.int32)
+    return (
+        jnp.where(bins < 0, bins + BINS, bins),
+        sure,
+        jnp.where(edge < 0, edge + BINS, edge) % BINS,
+    )
+
+
+def _exact_bin(rows, columns, spacing_mm):
+    bins = bin_of(rows, columns, spacing_mm)
+    return bins, jnp.ones(bins.shape, bool), bins
 
 
 def bin_of(
