@@ -21,6 +21,7 @@ def get_config():
             "lv_size": 112,
             "myo_spacing_mm": 1.5,
             "myo_size": 96,
+            "mask_size": 96,  # 144 mm: room for the largest heart, and half the work of 128
             "scaling": "percentile",  # EMIDEC is phase-sensitive: its zero is not 0
         },
         networks={
@@ -32,9 +33,10 @@ def get_config():
                 "model": {"filters": (12, 24, 48, 96), "bridge": 192, "dropout": 0.1},
                 "optimisation": {"epochs": 24, "beta": 0.4, "learning_rate": 2e-3},
             },
+            # many small steps: a code has to say where a wall of four pixels lies
             "autoencoder": {
-                "model": {"latent": 16, "filters": (16, 32, 32, 64, 64, 64)},
-                "optimisation": {"epochs": 40, "batch_size": 32, "learning_rate": 2e-3},
+                "model": {"latent": 32, "filters": (16, 32, 64, 64, 128)},
+                "optimisation": {"epochs": 100, "batch_size": 8, "learning_rate": 2e-3},
             },
         },
         latent={

@@ -21,6 +21,7 @@ def get_config():
         {
             "workdir": "runs/bundle",
             "runs": "runs",
+            "autoencoder": "",  # its run, if it is not in config.runs
             "select": False,
             "selection": common.section(Selection()),
             "latent": common.section(LatentOptions()),

@@ -33,22 +33,25 @@ _LOG = logging.getLogger(__name__)
 def fit_latent(config: Config, workdir: pathlib.Path) -> None:
     """Write the bundle of the runs ``config.runs/{lv,myo,autoencoder}`` to `workdir`.
 
-    Without runs of the two segmentation networks it is stage 3 alone. The cohort, with its
-    division, is that of the autoencoder's run. With ``config.select``, autoencoders of several
-    latent dimensions are trained beside it, and ``config.runs/selection`` gets figure 5, its
-    numbers and the choice that the bundle is then made of.
+    ``config.autoencoder`` names another run of the autoencoder. Without runs of the two
+    segmentation networks the bundle is stage 3 alone. The cohort, with its division, is that of the
+    autoencoder's run. With ``config.select``, autoencoders of several latent dimensions are trained
+    beside it, and ``selection/`` beside them gets figure 5, its numbers and the choice that the
+    bundle is then made of.
 
     Raises:
         InputError: a run is missing or differs from the others, or `workdir` exists.
     """
     bundle.check_absent(workdir)
     runs = pathlib.Path(config.runs)
-    settings, _ = load_run(runs / "autoencoder")
-    cohort = cohorts.load(settings.data, runs / "autoencoder")
+    autoencoder = pathlib.Path(config.autoencoder or runs / "autoencoder")
+    settings, _ = load_run(autoencoder)
+    cohort = cohorts.load(settings.data, autoencoder)
     options = from_config(LatentOptions, config.latent)
-    autoencoder = runs / "autoencoder"
     if config.select:
-        autoencoder, components = select(runs, cohort, from_config(Selection, config.selection))
+        autoencoder, components = select(
+            autoencoder, cohort, from_config(Selection, config.selection)
+        )
         options = dataclasses.replace(options, components=components)
     make_bundle(
         runs,
@@ -62,20 +65,20 @@ def fit_latent(config: Config, workdir: pathlib.Path) -> None:
 
 
 def select(
-    runs: pathlib.Path, cohort: cohorts.Cohort, selection: Selection
+    autoencoder: pathlib.Path, cohort: cohorts.Cohort, selection: Selection
 ) -> tuple[pathlib.Path, int]:
     """Train an autoencoder for each latent dimension, draw figure 5 and name the choice.
 
     Returns:
         The run of the chosen autoencoder, and the number of components.
     """
-    folders = {d: _train_dimension(runs, cohort, d) for d in selection.dimensions}
+    folders = {d: _train_dimension(autoencoder, cohort, d) for d in selection.dimensions}
     loaded = {d: load_run(folder) for d, folder in folders.items()}
     spec = loaded[selection.dimensions[0]][0].spec
     coders = {d: _coders(*run) for d, run in loaded.items()}
     scores, rebuilt = select_latent(coders, cohort.train, spec, selection)
     dimension, components = latent.choose(scores, rebuilt)
-    folder = runs / "selection"
+    folder = autoencoder.with_name("selection")
     folder.mkdir(exist_ok=True)
     report.figure5(scores, folder / "figure5.png", chosen=(dimension, components))
     record = {
@@ -96,14 +99,16 @@ def select(
     return folders[dimension], components
 
 
-def _train_dimension(runs: pathlib.Path, cohort: cohorts.Cohort, dimension: int) -> pathlib.Path:
-    """The run of one latent dimension, like that in ``autoencoder/`` in everything else."""
-    record = json.loads((runs / "autoencoder" / "config.json").read_text())
+def _train_dimension(
+    autoencoder: pathlib.Path, cohort: cohorts.Cohort, dimension: int
+) -> pathlib.Path:
+    """The run of one latent dimension, beside the given run and like it in everything else."""
+    record = json.loads((autoencoder / "config.json").read_text())
     config: Config = ml_collections.ConfigDict(record)
     if config.model.latent == dimension:
-        return runs / "autoencoder"
+        return autoencoder
     config.model.latent = dimension
-    folder = runs / f"autoencoder_d{dimension}"
+    folder = autoencoder.with_name(f"{autoencoder.name}_d{dimension}")
     train_and_evaluate(config, folder, cohort=cohort)
     return folder
 
@@ -139,8 +144,7 @@ def make_bundle(
         raise InputError(f"the runs in {runs} were trained with different config.spec; train anew")
     spec = specs.pop()
     space = fit_latent_space(
-        cohort.train,
-        cohort.test,
+        cohort,
         spec,
         *_coders(*loaded["autoencoder"]),
         options,
@@ -177,20 +181,18 @@ def _training(space: LatentSpace, cohort: cohorts.Cohort, data: cohorts.Data) ->
             "held_out": len(cohort.test),
         },
         "acceptance": space.acceptance,
-        "train_masks": space.train._asdict(),
-        "test_masks": None if space.test is None else space.test._asdict(),
+        "masks": {name: quality._asdict() for name, quality in space.quality.items()},
     }
 
 
 def _log_quality(space: LatentSpace) -> None:
-    for name, quality in (("training", space.train), ("held-out", space.test)):
-        if quality is not None:
-            _LOG.info(
-                "autoencoder on %d %s masks: Dice %.3f, %.1f%% of the reconstructions valid "
-                "(%.1f%% of the experts' own)",
-                quality.masks,
-                name,
-                quality.dice,
-                100 * quality.valid_reconstructions,
-                100 * quality.valid_experts,
-            )
+    for name, quality in space.quality.items():
+        _LOG.info(
+            "autoencoder on %d %s masks: Dice %.3f, %.1f%% of the reconstructions valid "
+            "(%.1f%% of the experts' own)",
+            quality.masks,
+            name,
+            quality.dice,
+            100 * quality.valid_reconstructions,
+            100 * quality.valid_experts,
+        )

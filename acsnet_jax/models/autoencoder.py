@@ -2,6 +2,7 @@
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from acsnet_jax.models.blocks import Features
@@ -10,7 +11,10 @@ from acsnet_jax.models.blocks import Features
 class Autoencoder(nn.Module):
     """Stride-2 3x3 convolutions to a latent vector, and mirrored back by bilinear upsampling.
 
-    No batch normalisation: what a code decodes to must not depend on its batch.
+    Each convolution of the decoder comes before its upsampling, and the last upsampling puts four
+    logits of each coarse pixel side by side: nothing is convolved on the full grid, where half of
+    all the time would go. No batch normalisation: what a code decodes to must not depend on its
+    batch.
 
     Attributes:
         size: height and width of the masks; divisible by ``2 ** len(filters)``.
@@ -32,9 +36,9 @@ class Autoencoder(nn.Module):
         self.down = [nn.Conv(features, (3, 3), strides=(2, 2)) for features in self.filters]
         self.to_code = nn.Dense(self.latent)
         self.from_code = nn.Dense(self._coarse**2 * self.filters[-1])
-        mirrored = (*reversed(self.filters[:-1]), self.filters[0])
-        self.up = [nn.Conv(features, (3, 3)) for features in mirrored]
-        self.to_mask = nn.Conv(1, (3, 3))
+        self.up = [nn.Conv(features, (3, 3)) for features in reversed(self.filters[:-1])]
+        self.smooth = nn.Conv(self.filters[0], (3, 3))
+        self.to_mask = nn.Conv(4, (3, 3))
 
     @property
     def _coarse(self) -> int:
@@ -53,15 +57,34 @@ class Autoencoder(nn.Module):
         hidden = nn.leaky_relu(self.from_code(codes))
         hidden = hidden.reshape(hidden.shape[0], self._coarse, self._coarse, self.filters[-1])
         for convolution in self.up:
-            batch, height, width, channels = hidden.shape
-            shape = (batch, 2 * height, 2 * width, channels)
-            hidden = nn.leaky_relu(convolution(jax.image.resize(hidden, shape, "bilinear")))
-        return self.to_mask(hidden)
+            hidden = doubled(nn.leaky_relu(convolution(hidden)))
+        logits = self.to_mask(nn.leaky_relu(self.smooth(hidden)))
+        batch, height, width, _ = logits.shape
+        # [batch, height, width, 2 x 2] to [batch, height, 2, width, 2]
+        cells = jnp.swapaxes(logits.reshape(batch, height, width, 2, 2), 2, 3)
+        return cells.reshape(batch, 2 * height, 2 * width, 1)
 
     def __call__(self, masks: Features, *, train: bool = False) -> Features:
         """Logits of the reconstructed masks; `train` changes nothing."""
         del train
         return self.decode(self.encode(masks))
+
+
+def doubled(inputs: Features) -> Float[Array, "batch height2 width2 channels"]:
+    """Bilinear upsampling by 2, as `jax.image.resize`; by shifts, several times faster on a CPU."""
+    for axis in (1, 2):
+        inputs = _doubled_along(inputs, axis)
+    return inputs
+
+
+def _doubled_along(inputs, axis):
+    size = inputs.shape[axis]
+    padding = [(0, 0)] * inputs.ndim
+    padding[axis] = (1, 1)
+    padded = jnp.pad(inputs, padding, mode="edge")
+    before, after = (jax.lax.slice_in_dim(padded, k, k + size, axis=axis) for k in (0, 2))
+    pair = jnp.stack([0.75 * inputs + 0.25 * before, 0.75 * inputs + 0.25 * after], axis + 1)
+    return pair.reshape(*inputs.shape[:axis], 2 * size, *inputs.shape[axis + 1 :])
 
 
 def parameter_count(params: PyTree) -> int:

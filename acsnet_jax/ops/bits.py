@@ -182,7 +182,7 @@ def locate(
 
 
 def _running_sum(counts):
-    """Cumulative sum along axis 0: a plain loop on a CPU, where XLA's own is several times slower."""
+    """Cumulative sum along axis 0; on a CPU a plain loop, several times faster than XLA's own."""
 
     def loop(counts):
         def step(total, here):

@@ -22,14 +22,16 @@ class Data:
         format: "phantom", or a reader's name: "dicom", "nifti", "sunnybrook", "acdc", "emidec",
             "store".
         root: the cohort's folder; ignored for phantoms.
-        cine_format: format of a further cohort of cine scans, all of them for training; None for
-            none. "phantom" joins phantoms only: no real cohort is mixed with made-up patients.
+        cine_format: format of a further cohort of cine scans for training; None for none.
+            "phantom" joins phantoms only: no real cohort is mixed with made-up patients.
         cine_root: its folder; ignored for phantoms.
         patients: number of phantoms in the cohort.
         cine_patients: number of phantoms in the cine cohort.
         image_size: height and width of the phantoms, in pixels.
         test_fraction: share of the patients of the cohort that is held out (paper: 25%); 1 to
             evaluate on a cohort that nothing was trained on.
+        cine_test_fraction: share of the patients of the further cohort that is held out, to see how
+            well the autoencoder rebuilds their masks.
         seed: of phantoms, split and cine conversion.
         slice_order: how to order slices whose geometry is unknown: "auto", "apex_first",
             "base_first".
@@ -43,6 +45,7 @@ class Data:
     cine_patients: int = 40
     image_size: int = 160
     test_fraction: float = 0.25
+    cine_test_fraction: float = 0.0
     seed: int = 0
     slice_order: SliceOrder = "auto"
 
@@ -62,11 +65,13 @@ class Cohort:
     Attributes:
         train: for every training step, histogram and threshold.
         test: held-out patients, only for evaluation.
+        cine_test: held-out patients of the further cine cohort, as they are.
         example: one conversion, for figure 4; None if no cine scan got a pseudo-scar.
     """
 
     train: list[Scan]
     test: list[Scan]
+    cine_test: list[Scan] = dataclasses.field(default_factory=list)
     example: Conversion | None = None
 
 
@@ -84,12 +89,17 @@ def load(data: Data, workdir: pathlib.Path) -> Cohort:
     extra = [scan for scan in _read_cine(data) if scan.labelled.any()]
     divided = [scan for scan in scans if scan.modality == "lge"] or scans
     held_out = _held_out(divided, data, workdir)
-    train = [scan for scan in scans if scan.id not in held_out] + extra
+    cine_held_out = set()
+    if extra and data.cine_test_fraction > 0:
+        cine_held_out = split([scan.id for scan in extra], data.cine_test_fraction, data.seed)
+    train = [scan for scan in scans if scan.id not in held_out]
+    train += [scan for scan in extra if scan.id not in cine_held_out]
     test = [scan for scan in divided if scan.id in held_out]
+    cine_test = [scan for scan in extra if scan.id in cine_held_out]
     converted, conversions = _lge_like(train, data.seed)
     scarred = {scan.id for scan in converted if _is_scarred(scan)}
     example = next((one for one in conversions if one.cine.id in scarred), None)
-    return Cohort(converted, test, example)
+    return Cohort(converted, test, cine_test, example)
 
 
 def _read(data: Data, modality: Modality) -> list[Scan]:

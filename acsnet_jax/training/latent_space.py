@@ -21,6 +21,7 @@ from acsnet_jax.files import replacing, write_json
 from acsnet_jax.metrics import dice
 from acsnet_jax.preprocess.grid import to_working
 from acsnet_jax.preprocess.stages import Spec
+from acsnet_jax.training.cohort import Cohort
 from acsnet_jax.training.datasets import mask_dataset
 from acsnet_jax.types import Label, Scan
 
@@ -87,20 +88,18 @@ class LatentSpace(NamedTuple):
         latent: thresholds, mixture, population.
         max_change: fitted threshold of `acsnet_jax.anatomy.trim_stack`.
         acceptance: share of the mixture's samples that decode to valid masks.
-        train: quality on the training masks.
-        test: quality on held-out masks; None without any.
+        quality: on masks of "training", and of "held-out LGE" and "held-out cine" scans where there
+            are any.
     """
 
     latent: Latent
     max_change: float
     acceptance: float
-    train: Quality
-    test: Quality | None
+    quality: dict[str, Quality]
 
 
 def fit_latent_space(
-    train: list[Scan],
-    test: list[Scan],
+    cohort: Cohort,
     spec: Spec,
     encode: Callable,
     decode: Callable,
@@ -111,13 +110,14 @@ def fit_latent_space(
     """Fit thresholds and mixture to the training masks and draw the population.
 
     Thresholds come from LGE scans where there are any: they are in mm, and of some cine cohorts
-    the spacing is only nominal. `test` is only looked at to report quality. What was drawn is
-    written to the folder `draws` batch by batch, so that a long draw that stopped goes on; the
+    the spacing is only nominal. Held-out scans are only looked at to report quality. What was drawn
+    is written to the folder `draws` batch by batch, so that a long draw that stopped goes on; the
     folder is removed at the end.
 
     Raises:
         InputError: no scan has a mask, or the decoder makes hardly any valid one.
     """
+    train = cohort.train
     spacing = (_spacing(spec, train),) * 2
     masks = mask_dataset(train, spec)
     lge = [scan for scan in train if scan.modality == "lge"] or train
@@ -150,8 +150,18 @@ def fit_latent_space(
         Latent(thresholds, mixture, population),
         _max_change(lge, spec),
         acceptance,
-        _quality(_masks(masks), encode, decode, is_valid),
-        _quality(_masks(mask_dataset(test, spec)), encode, decode, is_valid) if test else None,
+        {
+            name: _quality(_masks(mask_dataset(scans, spec)), encode, decode, is_valid)
+            for name, scans in (
+                ("training", train),
+                ("held-out LGE", [scan for scan in cohort.test if scan.modality == "lge"]),
+                (
+                    "held-out cine",
+                    [scan for scan in cohort.test if scan.modality == "cine"] + cohort.cine_test,
+                ),
+            )
+            if scans
+        },
     )
     _LOG.info("population: %d codes, %.1f%% accepted", options.population, 100 * acceptance)
     shutil.rmtree(draws)

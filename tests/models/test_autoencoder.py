@@ -1,4 +1,5 @@
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 
 from acsnet_jax.models import Autoencoder, parameter_count
+from acsnet_jax.models.autoencoder import doubled
 
 KEY = jax.random.key(0)
 SMALL = Autoencoder(size=16, latent=3, filters=(4, 8))
@@ -24,8 +26,9 @@ def autoencoder(size, latent, filters):
     coarse = (size // 2 ** len(filters)) ** 2 * filters[-1]
     down = sum(convolution(a, b) for a, b in zip((1, *filters[:-1]), filters, strict=True))
     mirrored = filters[::-1]
-    up = sum(convolution(a, b) for a, b in zip(mirrored, (*mirrored[1:], filters[0]), strict=True))
-    return down + dense(coarse, latent) + dense(latent, coarse) + up + convolution(filters[0], 1)
+    up = sum(convolution(a, b) for a, b in itertools.pairwise(mirrored))
+    last = convolution(filters[0], filters[0]) + convolution(filters[0], 4)
+    return down + dense(coarse, latent) + dense(latent, coarse) + up + last
 
 
 def shapes(model):
@@ -36,9 +39,9 @@ def shapes(model):
 @pytest.mark.parametrize(
     ("size", "latent", "filters", "count"),
     [
-        (128, 16, (16, 32, 32, 64, 64, 64), 223_521),  # design section 4
-        (64, 16, (16, 32, 32, 64, 64), 149_665),  # configs/quickstart
-        (16, 3, (4, 8), 1_712),
+        (128, 16, (16, 32, 32, 64, 64, 64), 223_956),  # design section 4
+        (64, 16, (16, 32, 32, 64, 64), 150_100),  # configs/quickstart
+        (16, 3, (4, 8), 1_823),
     ],
 )
 def test_architectures_are_pinned_by_their_parameter_count(size, latent, filters, count):
@@ -83,6 +86,14 @@ def test_a_code_decodes_alike_in_any_batch(variables):
         np.testing.assert_allclose(alone[0], together[index], atol=1e-5)
     backwards = apply(variables, codes[::-1], method="decode")
     np.testing.assert_allclose(backwards[::-1], together, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 1, 2, 1)])
+def test_doubling_is_bilinear_resizing(shape):
+    batch, height, width, channels = shape
+    inputs = jax.random.normal(KEY, shape)
+    expected = jax.image.resize(inputs, (batch, 2 * height, 2 * width, channels), "bilinear")
+    np.testing.assert_allclose(doubled(inputs), expected, atol=1e-6)
 
 
 def test_sizes_that_cannot_be_halved_are_refused():

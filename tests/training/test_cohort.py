@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -69,6 +70,19 @@ def test_a_share_of_1_holds_out_everyone():
 def test_one_patient_cannot_be_divided(count):
     with pytest.raises(InputError, match=rf"{count} labelled patient.*at least 2"):
         split(["p"] * count, 0.25, seed=0)
+
+
+def test_a_share_of_the_further_cine_cohort_is_held_out_too(tmp_path):
+    data = Data(patients=4, cine_patients=8, image_size=80, cine_format="phantom")
+    whole = load(data, tmp_path / "whole")
+    some = load(dataclasses.replace(data, cine_test_fraction=0.25), tmp_path / "some")
+    assert whole.cine_test == []
+    assert len(some.cine_test) == 2
+    held_out = {scan.id for scan in some.cine_test}
+    trained = {scan.id for scan in some.train}
+    assert not held_out & trained
+    assert held_out | trained == {scan.id for scan in whole.train}
+    assert [scan.id for scan in some.test] == [scan.id for scan in whole.test]
 
 
 def test_a_phantom_cohort_is_divided_by_patient_and_written_down(tmp_path):
