@@ -6,11 +6,13 @@ import logging
 import math
 import pathlib
 import time
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import matplotlib.image
 import numpy as np
+from jax.sharding import Mesh
 from tqdm import tqdm
 
 from acsnet_jax.files import write_json
@@ -65,8 +67,8 @@ def train_and_evaluate(
         cohort = cohorts.load(settings.data, workdir)
     dataset = training_samples(settings, cohort.train)
     mesh = data_mesh(settings.optimisation.batch_size)
-    steps_per_epoch = _steps_per_epoch(dataset.size, settings.optimisation.batch_size)
-    task = make_task(settings, steps_per_epoch * settings.optimisation.epochs)
+    steps = steps_per_epoch(dataset.size, settings.optimisation.batch_size)
+    task = make_task(settings, steps * settings.optimisation.epochs)
     size = input_size(settings.task, settings.spec)
     state = create(task.model, task.optimiser, (1, size, size, 1), jax.random.key(settings.seed))
     _announce(settings, cohort, dataset, state, len(mesh.devices))
@@ -78,11 +80,11 @@ def train_and_evaluate(
             _LOG.info("resumed at step %d", int(state.step))
         step = compiled_train_step(task, mesh)
         with Record(workdir, resume_step=int(state.step)) as record:
-            for epoch in range(int(state.step) // steps_per_epoch, settings.optimisation.epochs):
-                state, loss = _epoch(settings, epoch, dataset, state, step, mesh, record)
+            for epoch in range(int(state.step) // steps, settings.optimisation.epochs):
+                state, loss = run_epoch(settings, epoch, dataset, state, step, mesh, record)
                 _picture(settings, epoch, dataset, state, record, workdir)
                 if _is_due(epoch, settings.optimisation):
-                    _check_finite(settings, state)
+                    check_finite(settings, state)
                     checkpoints.save(state, loss)
     if cohort.test:
         _evaluate(settings, task, state, cohort.test, workdir)
@@ -94,14 +96,25 @@ def training_samples(settings: Settings, scans: list[Scan]) -> datasets.Dataset:
     return datasets.balance_cine(DATASETS[settings.task](scans, settings.spec), scans)
 
 
-def _epoch(settings, epoch, dataset, state, step, mesh, record) -> tuple[TrainState, float]:
+def run_epoch(
+    settings: Settings,
+    epoch: int,
+    dataset: datasets.Dataset,
+    state: TrainState,
+    step: Callable,
+    mesh: Mesh,
+    record: Record | None,
+) -> tuple[TrainState, float]:
     """One pass, and its mean loss.
 
     The order depends on seed and epoch alone, so that a resumed run sees the same batches.
+
+    Raises:
+        FloatingPointError: a loss is not finite; names the step.
     """
     batch_size = settings.optimisation.batch_size
     order = np.random.default_rng([settings.seed, epoch]).permutation(dataset.size)
-    count = _steps_per_epoch(dataset.size, batch_size)
+    count = steps_per_epoch(dataset.size, batch_size)
     history = []
     started = time.perf_counter()
     progress = tqdm(
@@ -124,7 +137,8 @@ def _epoch(settings, epoch, dataset, state, step, mesh, record) -> tuple[TrainSt
             )
     means = {name: float(np.mean([row[name] for row in history])) for name in history[0]}
     rate = count * batch_size / (time.perf_counter() - started)
-    record.scalars(int(state.step), {"epoch": epoch + 1, **means, "samples_per_second": rate})
+    if record is not None:
+        record.scalars(int(state.step), {"epoch": epoch + 1, **means, "samples_per_second": rate})
     scores = " ".join(f"{name} {value:.4f}" for name, value in means.items())
     _LOG.info(
         "%s epoch %d/%d: %s (%.1f samples/s)",
@@ -150,8 +164,12 @@ def _picture(settings, epoch, dataset, state, record, workdir) -> None:
     matplotlib.image.imsave(folder / f"epoch-{epoch + 1:04d}.png", picture)
 
 
-def _check_finite(settings, state) -> None:
-    """The loss of a step tells of the parameters before it: look at them before they are kept."""
+def check_finite(settings: Settings, state: TrainState) -> None:
+    """The loss of a step tells of the parameters before it: look at them before they are kept.
+
+    Raises:
+        FloatingPointError: a parameter is not finite; names the step.
+    """
     if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(state.params)):
         raise FloatingPointError(
             f"{settings.task}: step {int(state.step)} left parameters that are not finite; lower "
@@ -188,7 +206,8 @@ def _is_due(epoch: int, optimisation) -> bool:
     return last or (epoch + 1) % optimisation.checkpoint_every == 0
 
 
-def _steps_per_epoch(samples: int, batch_size: int) -> int:
+def steps_per_epoch(samples: int, batch_size: int) -> int:
+    """How many whole batches there are, at least one."""
     return max(samples // batch_size, 1)
 
 

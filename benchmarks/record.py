@@ -1,0 +1,88 @@
+"""What every benchmark states and writes: hardware, versions, best times, one JSON file."""
+
+import importlib.metadata
+import os
+import pathlib
+import platform
+import re
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+from acsnet_jax.files import write_json
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+_PACKAGES = ("jax", "jaxlib", "flax", "numpy", "scipy", "scikit-image", "opencv-python-headless")
+
+
+def best_seconds(run: Callable[[], Any], *, repeats: int = 5) -> float:
+    """The shortest of several runs, after one that compiles. Waits for the device."""
+    jax.block_until_ready(run())
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        jax.block_until_ready(run())
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def program_mib(function: Callable, *arguments: Any) -> float:
+    """MiB that a compiled program takes at its peak: arguments, results and what lies between."""
+    memory = jax.jit(function).lower(*arguments).compile().memory_analysis()
+    if memory is None:
+        return float("nan")
+    sizes = (
+        memory.argument_size_in_bytes,
+        memory.output_size_in_bytes,
+        memory.temp_size_in_bytes,
+    )
+    return sum(sizes) / 2**20
+
+
+def hardware() -> str:
+    """The accelerator, or the processor with the number of cores that may be used."""
+    device = jax.devices()[0]
+    if device.platform != "cpu":
+        return device.device_kind
+    name = platform.processor() or platform.machine()
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        found = re.search(r"model name\s*:\s*(.+)", cpuinfo.read_text())
+        name = found.group(1).strip() if found else name
+    return f"{len(os.sched_getaffinity(0))}-core {name}"
+
+
+def environment() -> dict[str, str]:
+    """Hardware and versions."""
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return {"hardware": hardware(), **versions}
+
+
+def write(name: str, results: dict[str, Any], *, folder: str) -> pathlib.Path:
+    """Write ``NAME_HARDWARE.json``; returns its path."""
+    slug = re.sub(r"[^a-z0-9]+", "_", hardware().lower()).strip("_")
+    path = pathlib.Path(folder or RESULTS) / f"{name}_{slug}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json({"environment": environment(), **results}, path)
+    return path
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Columns, right-aligned; numbers with three significant digits."""
+    text = [[*header], *([_short(value) for value in row] for row in rows)]
+    widths = [max(len(line[column]) for line in text) for column in range(len(header))]
+    for line in text:
+        print("  ".join(value.rjust(width) for value, width in zip(line, widths, strict=True)))
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
