@@ -7,7 +7,7 @@ stacks, one a slice, ``Bool[slices, height, width]``, and leave on the grid they
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,9 @@ from jaxtyping import Bool, Float32
 from scipy import ndimage
 
 from acsnet_jax import anatomy, latent
-from acsnet_jax.preprocess.crop import centroid, crop_or_pad, uncrop
-from acsnet_jax.preprocess.grid import Grid, to_native
+from acsnet_jax.anatomy.cleanup import clean_components
+from acsnet_jax.preprocess.crop import Centre, centroid, crop_or_pad, uncrop
+from acsnet_jax.preprocess.grid import Grid, masks_to_working, to_native
 from acsnet_jax.types import Correction, InputError, Population, Spacing
 
 SLICES = 16
@@ -110,8 +111,76 @@ class Corrector:
         return self._blocks[spacing_mm]
 
 
+def correct_native(masks: NativeStack, grid: Grid, corrector: Corrector) -> Correction:
+    """The latent correction of masks of any origin, checked and returned on their own grid.
+
+    Under the scope "invalid" a mask that satisfies delta on its own grid is returned to the bit.
+
+    Args:
+        masks: one a slice.
+        grid: the working grid over them, at the corrector's spacing.
+        corrector: stage 3.
+
+    Returns:
+        The correction; its masks, verdicts and pixels are those of the masks' own grid. A slice
+        that cannot be made valid there is empty.
+
+    Raises:
+        InputError: see `native_masks`.
+    """
+    empty = ~np.any(masks, axis=(1, 2))
+    _, failed = check_stack(masks, grid.native_spacing_mm, corrector.thresholds)
+    valid = ~np.any(failed, axis=1)
+    count = len(masks)
+    moves: dict[str, np.ndarray] = {
+        "mask": masks.copy(),
+        "alpha": np.zeros(count, np.float32),
+        "neighbour": np.full(count, -1, np.int32),
+        "distance": np.full(count, np.nan, np.float32),
+    }
+    chosen = ~empty if corrector.options.scope == "all" else ~empty & ~valid
+    if chosen.any():
+        working = _within_reach(masks_to_working(masks[chosen], grid), corrector.size)
+        found = correct_stack(working, corrector, grid.spacing_mm)
+        native, stand_ins = _to_native(np.asarray(found.mask), grid, corrector)
+        found = found._replace(mask=native)
+        for name, values in moves.items():
+            values[chosen] = getattr(found, name)
+        for index, (neighbour, distance) in stand_ins.items():
+            row = np.flatnonzero(chosen)[index]
+            moves["alpha"][row] = 1.0
+            moves["neighbour"][row], moves["distance"][row] = neighbour, distance
+    fields: dict[str, Any] = {
+        **moves,
+        "valid_before": valid,
+        "failed_before": failed & ~empty[:, None],
+        "pixels_changed": np.count_nonzero(moves["mask"] ^ masks, axis=(1, 2)),
+        "empty": empty,
+    }
+    return Correction(**fields)
+
+
+def _within_reach(masks: Stack, size: int) -> Stack:
+    """Without what lies beyond a window around the largest component of each mask.
+
+    A window around the centroid of components far apart could miss them all.
+    """
+    reached = []
+    for mask in masks:
+        components = np.zeros(mask.shape, np.int32)
+        ndimage.label(mask, np.ones((3, 3), bool), output=components)
+        at = centroid(components == 1 + np.argmax(np.bincount(components.ravel())[1:]))
+        reached.append(uncrop(crop_or_pad(mask, size, centre=at), mask.shape, centre=at))
+    return np.stack(reached)
+
+
 def correct_stack(masks: Stack, corrector: Corrector, spacing_mm: Spacing) -> Correction:
     """The latent correction of a stack of masks of any size, each centred for the autoencoder.
+
+    What is missing from a mask moves its centroid off the heart's middle, where the circle through
+    the rest still has its centre; what is added moves the circle's centre more; and islands lead
+    the encoder astray. So a mask is tried centred on its centroid, centred on its circle, and
+    without islands and extra holes. The correction that changes the fewest pixels is taken.
 
     Args:
         masks: one a slice.
@@ -121,8 +190,30 @@ def correct_stack(masks: Stack, corrector: Corrector, spacing_mm: Spacing) -> Co
     Returns:
         The correction, its masks put back where they were.
     """
+    circle = functools.partial(circle_centre, spacing_mm=spacing_mm)
+    found = _seen_from(centroid, masks, corrector, spacing_mm)
+    needy = masks
+    if corrector.options.scope == "invalid":
+        needy = masks & ~found.valid_before[:, None, None]
+    for tried in (needy, np.stack([clean_components(mask) for mask in needy])):
+        other = _seen_from(circle, tried, corrector, spacing_mm)._replace(
+            valid_before=found.valid_before, failed_before=found.failed_before, empty=found.empty
+        )
+        changed = (other.mask ^ masks).sum(axis=(1, 2)).astype(np.int32)
+        better = other.mask.any(axis=(1, 2)) & (changed < found.pixels_changed)
+        other = other._replace(pixels_changed=changed)
+        found = jax.tree.map(functools.partial(_where, better), other, found)
+    return found
+
+
+def _where(rows, x, y):
+    return np.where(rows.reshape(-1, *[1] * (x.ndim - 1)), x, y)
+
+
+def _seen_from(centre, masks, corrector, spacing_mm) -> Correction:
+    """The correction of masks in windows around the centres that a function finds."""
+    centres = [centre(mask) for mask in masks]
     size = corrector.size
-    centres = [centroid(mask) for mask in masks]
     windows = np.stack(
         [crop_or_pad(mask, size, centre=at) for mask, at in zip(masks, centres, strict=True)]
     )
@@ -141,9 +232,11 @@ def correct_stack(masks: Stack, corrector: Corrector, spacing_mm: Spacing) -> Co
         block=corrector.block(spacing_mm),
     )
     correction = jax.tree.map(lambda leaf: np.asarray(leaf)[: len(masks)], correction)
-    shape = masks.shape[1:]
     back = np.stack(
-        [uncrop(mask, shape, centre=at) for mask, at in zip(correction.mask, centres, strict=True)]
+        [
+            uncrop(mask, masks.shape[1:], centre=at)
+            for mask, at in zip(correction.mask, centres, strict=True)
+        ]
     )
     changed = (back ^ masks).sum(axis=(1, 2)).astype(np.int32)
     correction = correction._replace(mask=back, pixels_changed=changed)
@@ -153,7 +246,38 @@ def correct_stack(masks: Stack, corrector: Corrector, spacing_mm: Spacing) -> Co
     # what lies beyond the window was judged without it
     whole = np.asarray(failures(jnp.asarray(padded(_window(masks)))))[: len(masks)]
     failed = np.where(beyond[:, None], whole, correction.failed_before)
-    return correction._replace(valid_before=~failed.any(axis=1), failed_before=failed)
+    valid = np.where(beyond, ~whole.any(axis=1), correction.valid_before)
+    return correction._replace(valid_before=valid, failed_before=failed)
+
+
+def circle_centre(mask: Bool[np.ndarray, "height width"], *, spacing_mm: Spacing) -> Centre:
+    """Pixel nearest to the centre of the circle through a mask, by least squares.
+
+    Args:
+        mask: one slice.
+        spacing_mm: (row, column) distance of pixel centres.
+
+    Returns:
+        The centre; of a mask that no circle fits, or whose circle's centre lies outside its
+        bounding box, the centroid.
+
+    References:
+        Kasa, "A circle fitting procedure and its error analysis", IEEE Trans. Instrumentation and
+        Measurement 25, 1976.
+    """
+    pixels = np.argwhere(mask)
+    if len(pixels) < 3:
+        return centroid(mask)
+    middle = pixels.mean(axis=0)
+    offset = (pixels - middle) * spacing_mm
+    # |p|^2 = 2 c.p + constant, and the offsets have mean 0
+    squared = (offset**2).sum(axis=1)
+    twice, _, rank, _ = np.linalg.lstsq(offset, squared - squared.mean(), rcond=1e-6)
+    centre = middle + twice / 2 / spacing_mm
+    inside = np.all((centre >= pixels.min(axis=0)) & (centre <= pixels.max(axis=0)))
+    if rank < 2 or not inside:
+        return centroid(mask)
+    return round(centre[0]), round(centre[1])
 
 
 def native_masks(masks: Stack, grid: Grid, corrector: Corrector) -> NativeStack:
@@ -166,20 +290,29 @@ def native_masks(masks: Stack, grid: Grid, corrector: Corrector) -> NativeStack:
     Raises:
         InputError: no member near the mask does; the scan's resolution is then out of reach.
     """
-    native = _on_native(masks, grid, _SMOOTHING[0])
+    return _to_native(masks, grid, corrector)[0]
+
+
+def _to_native(
+    masks: Stack, grid: Grid, corrector: Corrector
+) -> tuple[NativeStack, dict[int, tuple[int, float]]]:
+    """As `native_masks`; with the (neighbour, distance) of each slice that has a stand-in."""
+    native = on_native(masks, grid)
     open_question = masks.any(axis=(1, 2)) & ~delta(native, grid.native_spacing_mm, corrector)
     for smoothing in _SMOOTHING[1:]:
         if open_question.any():
-            other = _on_native(masks, grid, smoothing)
+            other = on_native(masks, grid, smoothing=smoothing)
             better = open_question & delta(other, grid.native_spacing_mm, corrector)
             native[better] = other[better]
             open_question &= ~better
+    stand_ins: dict[int, tuple[int, float]] = {}
     for index in np.flatnonzero(open_question):
-        native[index] = _stand_in(masks[index], grid, corrector)
-    return native
+        native[index], neighbour, distance = _stand_in(masks[index], grid, corrector)
+        stand_ins[int(index)] = (neighbour, distance)
+    return native, stand_ins
 
 
-def _on_native(masks: Stack, grid: Grid, smoothing: float) -> NativeStack:
+def on_native(masks: Stack, grid: Grid, *, smoothing: float = _SMOOTHING[0]) -> NativeStack:
     """Masks on the scan's own grid, by linear interpolation of the distance to their outline.
 
     Args:
@@ -194,20 +327,26 @@ def _on_native(masks: Stack, grid: Grid, smoothing: float) -> NativeStack:
 
 def _stand_in(
     mask: Bool[np.ndarray, "height width"], grid: Grid, corrector: Corrector
-) -> Bool[np.ndarray, "height2 width2"]:
-    """The nearest member of the population that is valid on the scan's own grid."""
+) -> tuple[Bool[np.ndarray, "height2 width2"], int, float]:
+    """The nearest member of the population that is valid on the scan's own grid.
+
+    Returns:
+        Its mask on that grid, its index, and its distance in latent space.
+    """
     at = centroid(mask)
     window = crop_or_pad(mask, corrector.size, centre=at)
     code = corrector.encode(jnp.asarray(window[None], jnp.float32))
     count = min(_STAND_INS, len(corrector.population.codes))
-    indices, _ = latent.nearest(code, corrector.population, k=count)
-    packed = np.asarray(corrector.population.masks)[np.asarray(indices)[0]]
+    nearest = latent.nearest(code, corrector.population, k=count)
+    indices, distances = (np.asarray(found)[0] for found in nearest)
+    packed = np.asarray(corrector.population.masks)[indices]
     for start in range(0, count, SLICES):
         members = np.asarray(latent.unpack_masks(jnp.asarray(packed[start : start + SLICES])))
-        native = _on_native(uncrop(members, mask.shape, centre=at), grid, _SMOOTHING[0])
+        native = on_native(uncrop(members, mask.shape, centre=at), grid)
         valid = delta(native, grid.native_spacing_mm, corrector)
         if valid.any():
-            return native[int(np.argmax(valid))]
+            first = int(np.argmax(valid))
+            return native[first], int(indices[start + first]), float(distances[start + first])
     raise InputError(
         "no plausible mask near the prediction is valid at the scan's own spacing of "
         f"{grid.native_spacing_mm} mm; draw the population at a spacing closer to it"
@@ -229,8 +368,38 @@ def delta(masks: Stack, spacing_mm: Spacing, corrector: Corrector) -> Bool[np.nd
     return np.asarray(valid)[: len(masks)]
 
 
+def check_stack(
+    masks: Stack, spacing_mm: Spacing, thresholds: anatomy.Thresholds
+) -> tuple[anatomy.Anatomy, Bool[np.ndarray, "slices criteria"]]:
+    """Measures of masks on any grid, and which criteria each of them fails.
+
+    Args:
+        masks: one a slice; an empty one fails.
+        spacing_mm: of the masks.
+        thresholds: of delta.
+
+    Returns:
+        Measures, one entry a slice, and failures in the order of `acsnet_jax.anatomy.CRITERIA`.
+    """
+    spacing = jnp.asarray(spacing_mm, jnp.float32)
+    windows = padded(_window(masks))
+    parts = [
+        _judged(jnp.asarray(part), spacing, thresholds)
+        for part in np.split(windows, len(windows) // SLICES)
+    ]
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(masks)], *parts)
+
+
+@jax.jit
+def _judged(masks, spacing_mm, thresholds):
+    measures = anatomy.measure(masks, spacing_mm)
+    return measures, anatomy.check(measures, thresholds, anatomy.CRITERIA)
+
+
 def _window(masks: Stack) -> np.ndarray:
     """The part of a stack that holds all masks, in one of few sizes."""
+    if not masks.any():
+        return crop_or_pad(masks, _PIXELS)
     occupied = np.argwhere(masks.any(axis=0))
     first, last = occupied.min(axis=0), occupied.max(axis=0)
     size = _PIXELS * -(-int((last - first).max() + 3) // _PIXELS)

@@ -9,14 +9,15 @@ from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Float64
 from scipy import ndimage
 from skimage.morphology import convex_hull_image
 
 from acsnet_jax import anatomy
 from acsnet_jax.anatomy.cleanup import CleanupWeights, one_lv
-from acsnet_jax.clinical.scar import clean_enhancement, core_scar
-from acsnet_jax.corrector import Corrector, correct_stack, native_masks, padded
+from acsnet_jax.clinical.scar import clean_enhancement, core_scar, scar_moved_mm3
+from acsnet_jax.clinical.volumes import slice_extents_mm
+from acsnet_jax.corrector import Corrector, correct_stack, native_masks, on_native, padded
 from acsnet_jax.preprocess.crop import uncrop
 from acsnet_jax.preprocess.grid import Grid, Working, resample_mask, to_native, to_working
 from acsnet_jax.preprocess.orient import apply_turn, invert_turn
@@ -167,12 +168,15 @@ def assemble(scan: Scan, found: Delineation, bundle: Bundle) -> Segmentation:
         raise InputError(f"scan {scan.id}: {error}") from error
     lv = to_native(found.lv.astype(np.float32), found.grid) >= 0.5
     blood_pool = blood_pools(myocardium, lv)
+    marked = to_native(found.enhancement, found.grid) >= 0.5
     enhancement = clean_enhancement(
-        (to_native(found.enhancement, found.grid) >= 0.5) & myocardium,
+        marked & myocardium,
         scan.spacing_mm,
         erosions=bundle.inference.erosions,
         min_area_mm2=bundle.inference.min_scar_mm2,
     )
+    # the volume checks are no correction: slices that they leave out count as if they were kept
+    untrimmed = np.where(kept[:, None, None], myocardium, on_native(corrected, found.grid))
     return Segmentation(
         scan=scan,
         myocardium=myocardium,
@@ -182,7 +186,18 @@ def assemble(scan: Scan, found: Delineation, bundle: Bundle) -> Segmentation:
         kept=kept,
         correction=correction,
         correction_spacing_mm=found.grid.spacing_mm,
+        scar_moved_mm3=_scar_moved(scan, marked, on_native(masks, found.grid), untrimmed),
     )
+
+
+def _scar_moved(
+    scan: Scan, marked: Stack, before: Stack, after: Stack
+) -> Float64[np.ndarray, "slices"] | None:
+    """Enhancement that the latent correction moved; None where there is no slice distance."""
+    if len(marked) < 2:
+        return None
+    extents = slice_extents_mm(scan.positions_mm)
+    return scar_moved_mm3(marked, before, after, scan.spacing_mm, extents)
 
 
 def trimmed(myocardium: Stack, max_change: float) -> Bool[np.ndarray, "slices"]:

@@ -146,6 +146,8 @@ class Segmentation:
         correction: what the latent correction did, one entry a slice, on the correction's grid;
             None if the cascade ran without it.
         correction_spacing_mm: spacing of that grid.
+        scar_moved_mm3: ``[slices]``, volume of predicted enhancement that the latent correction
+            moved across the myocardium's border; None where it is not known.
     """
 
     scan: Scan
@@ -156,6 +158,7 @@ class Segmentation:
     kept: Bool[np.ndarray, "slices"]
     correction: Correction | None
     correction_spacing_mm: Spacing
+    scar_moved_mm3: Float64[np.ndarray, "slices"] | None = None
 
     @property
     def lv(self) -> Bool[np.ndarray, "slices height width"]:

@@ -5,68 +5,25 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from rings import SIZE, SPACING, make_corrector
 
-from acsnet_jax import anatomy, latent, pipeline
+from acsnet_jax import clinical, pipeline
 from acsnet_jax.anatomy.cleanup import CleanupWeights
-from acsnet_jax.corrector import Corrector, Options, delta
+from acsnet_jax.corrector import delta, on_native
+from acsnet_jax.preprocess.grid import make_grid, masks_to_working
 from acsnet_jax.preprocess.orient import apply_turn
 from acsnet_jax.preprocess.stages import Spec
-from acsnet_jax.types import InputError, Label, Population, Scan
-
-SIZE = 64
-SPACING = 1.5
-THRESHOLDS = anatomy.Thresholds(
-    circularity_epi=0.75,
-    circularity_endo=0.7,
-    convexity_defect_mm=4.0,
-    wall_min_mm=3.0,
-    wall_max_mm=25.0,
-    gap_max_deg=100.0,
-)
-_OFFSET = jnp.arange(SIZE, dtype=jnp.float32) - SIZE // 2
-_RADIUS_MM = SPACING * jnp.hypot(_OFFSET[:, None], _OFFSET[None, :])
-
-
-def encode(masks):
-    """(outer, inner) radius in mm of the disc and the hole of the same areas."""
-    pixel = SPACING**2
-    area = masks.sum(axis=(1, 2)) * pixel
-    moment = (masks * _RADIUS_MM[None] ** 2).sum(axis=(1, 2)) * pixel
-    # For a ring: area = pi (R^2 - r^2), moment = pi (R^4 - r^4) / 2.
-    total = 2 * moment / jnp.maximum(area, 1.0)
-    difference = area / jnp.pi
-    outer = jnp.sqrt(jnp.maximum(total + difference, 0.0) / 2)
-    inner = jnp.sqrt(jnp.maximum(total - difference, 0.0) / 2)
-    return jnp.stack([outer, inner], axis=-1)
-
-
-def decode(codes):
-    outer, inner = codes[:, 0, None, None], codes[:, 1, None, None]
-    return (_RADIUS_MM[None] <= outer) & (_RADIUS_MM[None] > inner)
+from acsnet_jax.types import InputError, Label, Scan
 
 
 @pytest.fixture(scope="module")
 def bundle():
-    outer, wall = np.meshgrid(np.arange(18, 40, 2.0), np.arange(6, 14, 2.0))
-    codes = jnp.asarray(np.stack([outer.ravel(), (outer - wall).ravel()], -1), jnp.float32)
-    masks = decode(codes)
-    valid = anatomy.is_valid(masks, (SPACING, SPACING), THRESHOLDS)
-    codes, masks = codes[valid], masks[valid]
     return pipeline.Bundle(
         localise=lambda images: (images > 100).astype(jnp.float32),
         delineate=lambda images: jnp.stack(
             [(images > 60) & (images < 180), images > 400], -1
         ).astype(jnp.float32),
-        corrector=Corrector(
-            encode=encode,
-            decode=decode,
-            population=Population(codes, latent.pack_masks(masks)),
-            mixture=latent.fit_mixture(np.asarray(codes), 1, seed=0),
-            thresholds=THRESHOLDS,
-            size=SIZE,
-            spacing_mm=SPACING,
-            options=Options(alphas=16),
-        ),
+        corrector=make_corrector(),
         spec=Spec(2.0, 96, SPACING, SIZE, SIZE, 12.0, "literal"),
         inference=pipeline.Inference(turns=1, batch=4, max_change=0.9),
         cleanup=CleanupWeights(),
@@ -119,7 +76,7 @@ def test_rings_come_back_on_the_scans_own_grid(bundle):
     assert delta(result.myocardium, scan.spacing_mm, bundle.corrector).all()
 
 
-def test_a_cut_ring_is_closed_and_certified(bundle):
+def test_a_cut_ring_becomes_valid_and_is_certified(bundle):
     scan = make_scan(cut=3)
     result = pipeline.segment(scan, bundle)
     correction = result.correction
@@ -128,8 +85,7 @@ def test_a_cut_ring_is_closed_and_certified(bundle):
     assert correction.valid_before[[0, 1, 2, 4]].all()
     assert correction.pixels_changed[3] > 0
     assert not correction.pixels_changed[[0, 1, 2, 4]].any()
-    _, cavity = anatomy.regions(jnp.asarray(result.myocardium))
-    assert np.asarray(cavity).any(axis=(1, 2)).all()
+    assert delta(result.myocardium, scan.spacing_mm, bundle.corrector).all()
     assert dice(result.lv[3], scan.labels[3] > 0) > 0.9
 
 
@@ -182,6 +138,30 @@ def test_slices_above_the_base_are_trimmed(bundle):
     result = pipeline.segment(scan.replace(image=image), strict)
     assert result.kept.tolist() == [True, True, True, True, False]
     assert not result.lv[4].any()
+
+
+def test_scar_that_the_correction_moves_is_counted_on_the_scans_grid(bundle):
+    scan = make_scan()
+    grid = make_grid(scan, SPACING)
+    wall = scan.labels == Label.MYOCARDIUM
+    wall[3, 78:88] = False  # two arcs: two objects
+    masks = masks_to_working(wall, grid)
+    everywhere = np.ones(masks.shape, np.float32)
+    assembled = [
+        pipeline.assemble(
+            scan,
+            pipeline.Delineation(masks, masks.astype(np.float32), share * everywhere, grid),
+            bundle,
+        )
+        for share in (1.0, 0.0)
+    ]
+    moved = on_native(masks, grid) ^ assembled[0].myocardium
+    np.testing.assert_allclose(
+        assembled[0].scar_moved_mm3, 8.0 * clinical.areas_mm2(moved, scan.spacing_mm)
+    )
+    assert assembled[0].scar_moved_mm3[3] > 0
+    assert not assembled[0].scar_moved_mm3[[0, 1, 2, 4]].any()
+    assert not assembled[1].scar_moved_mm3.any()
 
 
 def test_open_slices_get_the_blood_pool_inside_their_hull(bundle):

@@ -4,7 +4,8 @@ The largest component is not always the heart: on LGE stomach, spleen or the rig
 larger. So every 8-connected component of every slice is a candidate, and the chain of candidates,
 at most one a slice, with the best sum of scores wins: each slice's score weighs probability,
 roundness, size and position, each step from slice to slice weighs overlap. The best chain is found
-exactly, by dynamic programming. Host side, numpy and SciPy.
+exactly, by dynamic programming. `clean_components` is the simple cleaning of one slice. Host side,
+numpy and SciPy.
 """
 
 import dataclasses
@@ -157,3 +158,23 @@ def _continuity(a: Candidate | None, b: Candidate | None, weights: CleanupWeight
     shared = np.count_nonzero(a.mask & b.mask)
     smaller = min(np.count_nonzero(a.mask), np.count_nonzero(b.mask))
     return weights.continuity * (2 * shared / smaller - 1)
+
+
+def clean_components(mask: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:
+    """The usual cleaning: the largest 8-connected component, all its holes but the largest filled.
+
+    Ties go to the first in raster order. An empty mask stays empty.
+    """
+    kept = _largest(mask, _EIGHT_CONNECTED)
+    filled = np.asarray(ndimage.binary_fill_holes(kept), bool)
+    return filled & ~_largest(filled & ~kept, None)
+
+
+def _largest(
+    mask: Bool[np.ndarray, "height width"], structure: np.ndarray | None
+) -> Bool[np.ndarray, "height width"]:
+    """The largest component; 4-connected without a structure."""
+    labels = np.zeros(mask.shape, np.int32)
+    ndimage.label(mask, structure, output=labels)
+    sizes = np.bincount(labels.ravel())[1:]
+    return labels == 1 + int(np.argmax(sizes)) if sizes.size else np.zeros_like(mask)

@@ -3,7 +3,8 @@
 Masks are ``Bool[*batch, height, width]`` of any batch shape and image size; ``spacing_mm`` is the
 (row, column) distance of pixel centres, one pair for all masks or ``[*batch, 2]``. Foreground is
 8-connected, background 4-connected, and everything outside the array is background. All functions
-but `fit_thresholds` may be traced by ``jit`` and ``vmap``; none calls back to the host.
+but `fit_thresholds` and `fit_bounds` may be traced by ``jit`` and ``vmap``; none calls back to the
+host.
 
 Criteria are data: `CRITERIA` names a measure, a bound and the masks to which it applies, and
 `check` holds any named tuple of measures against any thresholds. Another shape needs another tuple
@@ -16,8 +17,8 @@ References:
 
 import functools
 import math
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +31,8 @@ from jaxtyping import Array, Bool, Float32, Int32
 from acsnet_jax.ops import bits, components, distance, flood, hull, morphology, polar, quads
 from acsnet_jax.ops.subset import on_subset
 from acsnet_jax.types import InputError, Mask, SpacingLike
+
+T = TypeVar("T")
 
 GAP_MIN_DEG = 5.0
 """An open mask has at least one empty bin."""
@@ -51,6 +54,11 @@ _SIZES = {"cpu": _Sizes(chunk=256, ring=32, grid=32, lanes=64)}
 _ACCELERATOR_SIZES = _Sizes(chunk=8192, ring=1024, grid=256, lanes=256)
 _TRIES = 12  # holes taken out one by one before a mask is labelled
 _MARGIN = 1e-5
+_EXPERTS = {
+    "all": "expert masks that are not empty",
+    "ring": "expert masks with closed rings",
+    "open": "open expert masks",
+}
 _LARGEST = 2**30  # bound of coordinate sums: twice a sum must fit an int32
 
 
@@ -250,24 +258,58 @@ def fit_thresholds(
     Raises:
         InputError: if coverage is out of range, or no mask is a ring.
     """
-    if not 0 < coverage <= 1:
-        raise InputError(f"coverage must lie in (0, 1], not {coverage}")
+    _check_coverage(coverage)
     anatomy = measure(jnp.asarray(masks), jnp.asarray(spacing_mm, jnp.float32))
-    bounds = {}
-    for criterion in CRITERIA:
+    return fit_bounds(anatomy, CRITERIA, Thresholds, coverage=coverage, gap_max_deg=gap_max_deg)
+
+
+def fit_bounds(
+    measures: Any,
+    criteria: Sequence[Criterion],
+    thresholds: Callable[..., T],
+    *,
+    coverage: float = 0.99,
+    **given: ArrayLike,
+) -> T:
+    """Sets each bound as `fit_thresholds` does; the rule behind it, for shapes of any kind.
+
+    A bound is fitted for every limit that a lower or upper criterion names. Limits that are
+    ``given`` stay so, and what no criterion names keeps its default. Runs on the host.
+
+    Args:
+        measures: named tuple of arrays, one entry an expert mask, NaN where a measure does not
+            apply; has ``is_ring`` if a criterion applies to one kind only.
+        criteria: what will be checked.
+        thresholds: class of named tuples of the limits; ``dict`` does as well.
+        coverage: fraction in (0, 1] of the masks to which a criterion applies.
+        **given: limits that are not to be fitted.
+
+    Raises:
+        InputError: if coverage is out of range, or there is nothing to fit a bound to.
+    """
+    _check_coverage(coverage)
+    bounds = dict(given)
+    for criterion in criteria:
         name = criterion.limit
-        if not isinstance(name, str) or name == "gap_max_deg":
+        if not isinstance(name, str) or name in given or criterion.bound == "equal":
             continue
-        values = np.asarray(getattr(anatomy, criterion.measure), np.float64)
+        values = np.asarray(getattr(measures, criterion.measure), np.float64)
+        if criterion.applies != "all":
+            values = values[np.asarray(measures.is_ring) == (criterion.applies == "ring")]
         values = np.sort(values[~np.isnan(values)])
         if values.size == 0:
-            raise InputError(f"no mask to fit {name} to: give expert masks with closed rings")
+            raise InputError(f"no mask to fit {name} to: give {_EXPERTS[criterion.applies]}")
         spare = values.size - math.ceil(coverage * values.size - 1e-9)
         upper = criterion.bound == "upper"
         value = values[-1 - spare] if upper else values[spare]
         slack = _MARGIN * max(1.0, abs(value))
         bounds[name] = float(value + slack if upper else value - slack)
-    return Thresholds(**bounds, gap_max_deg=gap_max_deg)
+    return thresholds(**bounds)
+
+
+def _check_coverage(coverage):
+    if not 0 < coverage <= 1:
+        raise InputError(f"coverage must lie in (0, 1], not {coverage}")
 
 
 @jax.jit

@@ -9,7 +9,13 @@ from acsnet_jax.clinical.features import (
     reference_regions,
     scan_volume_ml,
 )
-from acsnet_jax.clinical.scar import clean_enhancement, core_scar, fwhm_core, n_sd_core
+from acsnet_jax.clinical.scar import (
+    clean_enhancement,
+    core_scar,
+    fwhm_core,
+    n_sd_core,
+    scar_moved_mm3,
+)
 from acsnet_jax.clinical.volumes import areas_mm2, mass_g, slice_extents_mm, volume_ml
 
 __all__ = [
@@ -26,6 +32,7 @@ __all__ = [
     "reference_features",
     "reference_regions",
     "scan_volume_ml",
+    "scar_moved_mm3",
     "slice_extents_mm",
     "volume_ml",
 ]

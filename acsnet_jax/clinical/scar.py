@@ -11,9 +11,10 @@ says so in ``Scan.source["signal_zero"]``; without it zero is zero, as the paper
 """
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float64
 from scipy import ndimage
 
+from acsnet_jax.clinical.volumes import areas_mm2
 from acsnet_jax.types import InputError, Scan, Spacing
 
 # The 3x3 ellipse of the paper is a cross: an inscribed disc leaves the corners out.
@@ -111,6 +112,28 @@ def core_scar(
     """
     zero = float(scan.source.get("signal_zero", 0.0))
     return fwhm_core(scan.image, enhancement, signal_zero=zero)
+
+
+def scar_moved_mm3(
+    enhancement: Bool[np.ndarray, "slices height width"],
+    before: Bool[np.ndarray, "slices height width"],
+    after: Bool[np.ndarray, "slices height width"],
+    spacing_mm: Spacing,
+    extents_mm: Float64[np.ndarray, "slices"],
+) -> Float64[np.ndarray, "slices"]:
+    """Volume of enhancement that a correction moved out of the myocardium or into it.
+
+    Args:
+        enhancement: before the correction, inside the myocardium or not.
+        before: the myocardium as predicted.
+        after: the myocardium as corrected.
+        spacing_mm: (row, column) distance of pixel centres in mm.
+        extents_mm: through plane, see `acsnet_jax.clinical.volumes.slice_extents_mm`.
+
+    Returns:
+        mm^3 of each slice, >= 0; 0 where the myocardium did not change.
+    """
+    return areas_mm2(enhancement & (before ^ after), spacing_mm) * extents_mm
 
 
 def n_sd_core(

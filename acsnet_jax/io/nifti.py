@@ -33,9 +33,11 @@ from acsnet_jax.io.stack import (
 )
 from acsnet_jax.types import InputError, Label, Modality, Scan, Tissue
 
+GEOMETRY_FIELDS = ("pixdim", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y")
+GEOMETRY_FIELDS += ("qoffset_z", "qform_code", "sform_code", "xyzt_units")
+"""What a header says of the grid, but for the rows of the sform."""
+
 _NIBABEL_ERRORS = (EOFError, HeaderDataError, ImageFileError, OSError, ValueError, zlib.error)
-_HEADER_FIELDS = ("pixdim", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y")
-_HEADER_FIELDS += ("qoffset_z", "qform_code", "sform_code", "xyzt_units")
 _LABEL_SUFFIXES = ("_label", "_labels", "_gt", "_mask", "_seg", "_segmentation")
 
 
@@ -124,10 +126,11 @@ def read_nifti(
     image, header = _read_image(path)
     check_finite(image, str(path))
     affine = np.asarray(header.get_best_affine(), np.float64)
-    spacing, scaled_affine, problems = _geometry(path, header, affine, image.shape)
+    spacing, scaled_affine, problems = voxel_geometry(path, header)
+    _check_slices_last(path, image.shape, spacing)
     if placeholder:
         problems = []
-    oriented = not placeholder and _is_oriented(header, affine)
+    oriented = not placeholder and is_oriented(header)
     labels = None
     if label_path is not None:
         label_path = pathlib.Path(label_path)
@@ -161,7 +164,7 @@ def read_nifti(
         source={
             "format": "nifti",
             "intensity": {"rescale": None, "window": None},
-            "header": {name: np.asarray(header[name]).tolist() for name in _HEADER_FIELDS},
+            "header": {name: np.asarray(header[name]).tolist() for name in GEOMETRY_FIELDS},
             "problems": problems,
             **(source or {}),
         },
@@ -264,13 +267,18 @@ def map_labels(
     return labels
 
 
-def _geometry(
-    path: pathlib.Path,
-    header: nibabel.Nifti1Header,
-    affine: Float64[np.ndarray, "4 4"],
-    shape: tuple[int, ...],
+def voxel_geometry(
+    path: pathlib.Path, header: nibabel.Nifti1Header
 ) -> tuple[tuple[float, float, float], Float64[np.ndarray, "4 4"], list[str]]:
-    """(x, y, z) spacing in mm, the affine with that spacing, and problems."""
+    """What the header of a file says of its voxels.
+
+    Returns:
+        Spacing in mm along the array's axes, the affine with that spacing, and problems.
+
+    Raises:
+        InputError: a spacing is not positive.
+    """
+    affine = np.asarray(header.get_best_affine(), np.float64)
     pixdim = np.abs(np.asarray(header["pixdim"][1:4], np.float64))
     dims = int(header["dim"][0])
     if dims == 2:
@@ -295,6 +303,12 @@ def _geometry(
     scaled = affine.copy()
     scaled[:3, :3] = affine[:3, :3] / norms * spacing
     scaled[:3, 3] *= unit
+    return (float(spacing[0]), float(spacing[1]), float(spacing[2])), scaled, problems
+
+
+def _check_slices_last(
+    path: pathlib.Path, shape: tuple[int, ...], spacing: tuple[float, float, float]
+) -> None:
     z, y, x = shape
     for axis, (size, distance) in enumerate(((x, spacing[0]), (y, spacing[1]))):
         if distance > 1.5 * spacing[2] and size < z:
@@ -302,11 +316,11 @@ def _geometry(
                 f"{path}: slices seem to lie along axis {axis + 1} ({size} of {distance:g} mm), "
                 "not along the third: reorder the axes so that slices come last"
             )
-    return (float(spacing[0]), float(spacing[1]), float(spacing[2])), scaled, problems
 
 
-def _is_oriented(header: nibabel.Nifti1Header, affine: Float64[np.ndarray, "4 4"]) -> bool:
+def is_oriented(header: nibabel.Nifti1Header) -> bool:
     """Whether a code is set and the axes are more than a signed diagonal, a placeholder."""
+    affine = np.asarray(header.get_best_affine(), np.float64)
     coded = int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
     axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     return coded and bool(np.abs(axes - np.diag(np.diag(axes))).max() > 1e-3)
@@ -319,7 +333,7 @@ def _grids_agree(
     spacing: tuple[float, float, float],
 ) -> bool:
     label_affine = np.asarray(label_header.get_best_affine(), np.float64)
-    if not oriented or not _is_oriented(label_header, label_affine):
+    if not oriented or not is_oriented(label_header):
         return True
     return bool(np.abs(label_affine - affine).max() < 0.5 * min(spacing))
 
@@ -374,7 +388,7 @@ def _set_codes(image: nibabel.Nifti1Image, scan: Scan) -> None:
         return
     # The user's own header to the letter: viewers overlay only what agrees.
     image.set_sform(scan.file_affine, code=header["sform_code"])
-    for name in _HEADER_FIELDS:
+    for name in GEOMETRY_FIELDS:
         image.header[name] = header[name]
 
 

@@ -38,30 +38,38 @@ class Targets:
 def evaluate(config: Config, workdir: pathlib.Path) -> None:
     """Segment the held-out patients of ``config.data`` with ``config.bundle`` and write a report.
 
-    The division is that of ``split.json`` in `workdir` or, if it is not there, of
-    ``config.split``, the folder of a training run; without both it is drawn from the seed.
-
     Raises:
         InputError: bad bundle or data.
     """
-    workdir.mkdir(parents=True, exist_ok=True)
-    data = from_config(cohorts.Data, config.data)
-    if config.split and not (workdir / "split.json").exists():
-        write_text((pathlib.Path(config.split) / "split.json").read_text(), workdir / "split.json")
-    cohort = cohorts.load(data, workdir)
-    if config.turn:
-        turned = [turned_scan(scan, config.turn) for scan in cohort.test]
-        cohort = dataclasses.replace(cohort, test=turned)
     write_evaluation(
-        cohort,
+        load_cohort(config, workdir),
         pathlib.Path(config.bundle),
         workdir,
-        data=data,
+        data=from_config(cohorts.Data, config.data),
         targets=from_config(Targets, config.targets),
         config=config.to_dict(),
         inference=config.inference.to_dict(),
         correction=config.correction.to_dict(),
     )
+
+
+def load_cohort(config: Config, workdir: pathlib.Path) -> cohorts.Cohort:
+    """The cohort of ``config.data``, its held-out scans turned by ``config.turn``.
+
+    The division is that of ``split.json`` in `workdir` or, if it is not there, of
+    ``config.split``, the folder of a training run; without both it is drawn from the seed.
+
+    Raises:
+        InputError: bad data.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    if config.split and not (workdir / "split.json").exists():
+        write_text((pathlib.Path(config.split) / "split.json").read_text(), workdir / "split.json")
+    cohort = cohorts.load(from_config(cohorts.Data, config.data), workdir)
+    if config.turn:
+        turned = [turned_scan(scan, config.turn) for scan in cohort.test]
+        cohort = dataclasses.replace(cohort, test=turned)
+    return cohort
 
 
 def write_evaluation(

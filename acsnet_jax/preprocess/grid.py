@@ -59,7 +59,25 @@ def make_grid(scan: Scan, spacing_mm: float | None) -> Grid:
     """
     turn = standard_turn(scan.affine) if scan.oriented else 0
     native_shape = (scan.image.shape[1], scan.image.shape[2])
-    shape, spacing = native_shape, scan.spacing_mm
+    return grid_over(native_shape, scan.spacing_mm, spacing_mm, turn=turn)
+
+
+def grid_over(
+    native_shape: tuple[int, int],
+    native_spacing_mm: Spacing,
+    spacing_mm: float | None,
+    *,
+    turn: int = 0,
+) -> Grid:
+    """The working grid over slices of any origin.
+
+    Args:
+        native_shape: (height, width) of the slices.
+        native_spacing_mm: their (row, column) spacing.
+        spacing_mm: isotropic in-plane spacing; None keeps the slices' own.
+        turn: applied first, one of `orient.TURNS`.
+    """
+    shape, spacing = native_shape, native_spacing_mm
     if swaps_axes(turn):
         shape, spacing = (shape[1], shape[0]), (spacing[1], spacing[0])
     if spacing_mm is not None:
@@ -68,7 +86,7 @@ def make_grid(scan: Scan, spacing_mm: float | None) -> Grid:
             math.ceil(shape[1] * spacing[1] / spacing_mm - 1e-6),
         )
         spacing = (spacing_mm, spacing_mm)
-    return Grid(turn, native_shape, scan.spacing_mm, shape, spacing)
+    return Grid(turn, native_shape, native_spacing_mm, shape, spacing)
 
 
 def to_working(scan: Scan, spacing_mm: float | None) -> Working:
@@ -81,6 +99,20 @@ def to_working(scan: Scan, spacing_mm: float | None) -> Working:
         turned = apply_turn(scan.labels, grid.turn)
         labels = resample_labels(turned, spacing, grid.shape, grid.spacing_mm)
     return Working(image, labels, grid)
+
+
+def masks_to_working(
+    masks: Bool[np.ndarray, "slices height width"], grid: Grid
+) -> Bool[np.ndarray, "slices height2 width2"]:
+    """Bring masks of the scan's own grid to the working grid; no mask vanishes.
+
+    A pixel is in the mask if at least half of it is; in a speck of less than a pixel, if its share
+    is at least half of the largest.
+    """
+    turned = apply_turn(masks.astype(np.float32), grid.turn)
+    shares = resample(turned, _turned_spacing(grid), grid.shape, grid.spacing_mm)
+    largest = shares.max(axis=(1, 2), keepdims=True)
+    return (shares >= 0.5 * largest) & (largest > 0)
 
 
 def to_native(

@@ -1,11 +1,13 @@
-"""Pictures of scans: overlays, montage, worst patient, cine-to-LGE steps, corrected masks.
+"""Pictures of scans: overlays, montage, worst patient, cine-to-LGE steps, masks that fail.
 
 Conventions of drawing are in `acsnet_jax.report.drawing`; the plots of numbers in
 `acsnet_jax.report.plots`. Stacks are ``[slices, height, width]``, apex first.
 """
 
 import pathlib
+import textwrap
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -306,18 +308,67 @@ def corrections(
             (grid[2 * block + 1, column], mended, given),
         ):
             axes.set_axis_on()
-            axes.imshow(
-                mask[box],
-                cmap="Blues",
-                vmin=0.0,
-                vmax=1.6,
-                interpolation="nearest",
-                aspect=spacing_mm[0] / spacing_mm[1],
-            )
+            _draw_mask(axes, mask[box], spacing_mm)
             drawing.draw_outline(axes, other[box], drawing.SECOND, width=0.8, style=":")
-            drawing.bare(axes)
             if column == 0:
                 axes.set_ylabel("before" if mask is given else "after")
         grid[2 * block, column].set_title("\n".join(names) or "valid", fontsize=7)
     figure.supxlabel("dotted: the outline of the other of the pair", fontsize=7)
     drawing.save(figure, path)
+
+
+class Violation(NamedTuple):
+    """A mask that fails delta.
+
+    Attributes:
+        mask: one slice.
+        spacing_mm: (row, column) distance of pixel centres in mm.
+        where: file and slice.
+        failed: names of the criteria that it fails.
+    """
+
+    mask: Bool[np.ndarray, "height width"]
+    spacing_mm: Spacing
+    where: str
+    failed: Sequence[str]
+
+
+@mpl.rc_context(drawing.STYLE)
+def violations(found: Sequence[Violation], path: pathlib.Path, *, columns: int = 4) -> None:
+    """Draw masks that fail delta, each with what it fails.
+
+    Args:
+        found: one a panel.
+        path: picture to write.
+        columns: panels in a row, at most.
+
+    Raises:
+        InputError: there is nothing to draw.
+    """
+    drawing.check_not_empty(len(found), "violations")
+    columns = min(columns, len(found))
+    rows = -(-len(found) // columns)
+    figure = Figure((2.3 * columns, 2.7 * rows), layout="compressed")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, (mask, spacing_mm, where, failed) in zip(grid.flat, found, strict=False):
+        axes.set_axis_on()
+        _draw_mask(
+            axes, mask[drawing.crop_box([mask[None]], spacing_mm, margin_mm=6.0)], spacing_mm
+        )
+        axes.set_title("\n".join(failed), fontsize=8, color=drawing.SECOND)
+        axes.set_xlabel("\n".join(textwrap.wrap(where, 34)), fontsize=7)
+    drawing.save(figure, path)
+
+
+def _draw_mask(axes: Axes, mask: Bool[np.ndarray, "height width"], spacing_mm: Spacing) -> None:
+    axes.imshow(
+        mask,
+        cmap="Blues",
+        vmin=0.0,
+        vmax=1.6,
+        interpolation="nearest",
+        aspect=spacing_mm[0] / spacing_mm[1],
+    )
+    drawing.bare(axes)

@@ -199,6 +199,25 @@ def markdown(table: TextTable) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def aligned(table: TextTable) -> str:
+    """A table for a terminal; columns whose cells are numbers are flush right."""
+    lines = [table.header, *table.rows]
+    widths = [max(len(line[k]) for line in lines) for k in range(len(table.header))]
+    right = [all(_is_number(row[k]) for row in table.rows) for k in range(len(widths))]
+    return "".join(
+        "  ".join(
+            cell.rjust(width) if flush else cell.ljust(width)
+            for cell, width, flush in zip(line, widths, right, strict=True)
+        ).rstrip()
+        + "\n"
+        for line in lines
+    )
+
+
+def _is_number(cell: str) -> bool:
+    return cell.rstrip("%").replace(".", "", 1).isdigit()
+
+
 def write_csv(table: TextTable, path: pathlib.Path) -> None:
     """Write a table as CSV."""
     text = io.StringIO()

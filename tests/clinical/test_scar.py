@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from acsnet_jax.clinical import clean_enhancement, fwhm_core, n_sd_core
+from acsnet_jax.clinical import clean_enhancement, fwhm_core, n_sd_core, scar_moved_mm3
 from acsnet_jax.types import InputError
 
 UNIT = (1.0, 1.0)
@@ -99,3 +99,15 @@ def test_n_sd_is_above_the_remote_mean():
     assert core.sum() == 3
     with pytest.raises(InputError, match="remote"):
         n_sd_core(image, ~remote, np.zeros_like(remote))
+
+
+def test_scar_that_leaves_the_myocardium_or_comes_into_it_has_moved():
+    before = np.array([[[True, True, False, False]], [[True, True, True, True]]])
+    after = np.array([[[True, False, True, False]], [[True, True, True, True]]])
+    enhancement = np.array([[[True, True, True, True]], [[True, True, False, True]]])
+    extents = np.array([8.0, 10.0])
+    moved = scar_moved_mm3(enhancement, before, after, (1.5, 2.0), extents)
+    np.testing.assert_array_equal(moved, [2 * 1.5 * 2.0 * 8.0, 0.0])
+    enhancement[0, 0, 1] = False
+    moved = scar_moved_mm3(enhancement, before, after, (1.5, 2.0), extents)
+    np.testing.assert_array_equal(moved, [1 * 1.5 * 2.0 * 8.0, 0.0])

@@ -5,7 +5,9 @@ import skimage.transform
 
 from acsnet_jax.phantom import make_scan
 from acsnet_jax.preprocess.grid import (
+    grid_over,
     make_grid,
+    masks_to_working,
     resample,
     resample_labels,
     resample_mask,
@@ -182,3 +184,26 @@ def test_masks_go_from_one_working_grid_to_another(scan):
     moved = resample_mask(mask, coarse, fine)
     assert dice(moved, disc(fine.shape, fine.spacing_mm, 30.0, (5.0, -8.0))) > 0.97
     assert dice(resample_mask(moved, fine, coarse), mask) > 0.97
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_masks_of_any_origin_are_turned_and_resampled(turn):
+    grid = grid_over((90, 70), (1.2, 1.8), 1.5, turn=turn)
+    mask = disc((90, 70), (1.2, 1.8), 30.0, (6.0, -9.0))
+    working = masks_to_working(mask, grid)
+    assert working.shape == (1, *grid.shape)
+    assert dice(to_native(working.astype(np.float32), grid) >= 0.5, mask) > 0.97
+
+
+@pytest.mark.parametrize("spacing", [0.5, 1.1, 1.7, 4.0])
+def test_no_mask_vanishes_on_the_working_grid(spacing):
+    grid = grid_over((31, 33), (1.0, 1.0), spacing)
+    masks = np.zeros((32, 31, 33), bool)
+    for k in range(31):
+        masks[k, k, k] = True
+    working = masks_to_working(masks, grid)
+    np.testing.assert_array_equal(working.any(axis=(1, 2)), masks.any(axis=(1, 2)))
+    for k in range(31):
+        middle = [(n - 1) / 2 for n in grid.shape]
+        place = (np.argwhere(working[k]).mean(axis=0) - middle) * spacing
+        assert np.abs(place - (k - 15, k - 16)).max() <= 0.5 + spacing

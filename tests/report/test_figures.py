@@ -5,7 +5,16 @@ import numpy as np
 import pytest
 
 from acsnet_jax.preprocess.cine_to_lge import ConversionSteps
-from acsnet_jax.report import corrections, evaluate, figure4, montage, overlay, worst_case
+from acsnet_jax.report import (
+    Violation,
+    corrections,
+    evaluate,
+    figure4,
+    montage,
+    overlay,
+    violations,
+    worst_case,
+)
 from acsnet_jax.types import InputError
 
 
@@ -81,7 +90,19 @@ def test_corrections(correction, tmp_path):
     check_picture(tmp_path / "corrections.png")
 
 
+@pytest.mark.parametrize("count", [1, 5])
+def test_violations(correction, tmp_path, count):
+    mask = np.asarray(correction.mask)[1]
+    found = Violation(
+        mask, (1.2, 1.8), "folder/a rather long name of a file, slice 3", ("objects",)
+    )
+    violations([found] * count, tmp_path / "violations.png")
+    check_picture(tmp_path / "violations.png")
+
+
 def test_nothing_to_draw_is_an_error(tmp_path):
     with pytest.raises(InputError, match="montage"):
         montage([], tmp_path / "montage.png")
+    with pytest.raises(InputError, match="violations"):
+        violations([], tmp_path / "violations.png")
     assert not list(tmp_path.iterdir())

@@ -51,7 +51,12 @@ def parse(path):
 
 @pytest.fixture
 def corrected(make_segmentation, correction):
-    return dataclasses.replace(make_segmentation(slices=3), correction=correction)
+    return dataclasses.replace(
+        make_segmentation(slices=3),
+        correction=correction,
+        kept=np.array([False, True, False]),
+        scar_moved_mm3=np.array([0.0, 123.4, 0.0]),
+    )
 
 
 def all_valid(masks, spacing_mm):
@@ -65,9 +70,17 @@ def test_certificates(corrected):
     assert mended.failed_before == ("objects", "holes")
     assert (mended.neighbour, mended.latent_distance, mended.alpha) == (7, 2.5, 0.25)
     assert (mended.pixels_changed, mended.area_changed_mm2) == (4, 4 * 1.5 * 1.5)
+    assert (mended.scar_moved_mm3, kept.scar_moved_mm3) == (123.4, 0.0)
     assert mended.valid_after
+    assert (kept.kept, mended.kept, empty.kept) == (False, True, False)
     assert empty.empty and not empty.valid_after
     json.dumps([item._asdict() for item in (kept, mended, empty)], allow_nan=False)
+
+
+def test_scar_moved_is_none_where_it_is_not_known(corrected):
+    unknown = dataclasses.replace(corrected, scar_moved_mm3=None)
+    found = certificates(unknown, ["objects", "holes"], all_valid)
+    assert [item.scar_moved_mm3 for item in found] == [None] * 3
 
 
 def test_without_correction_there_are_no_certificates(make_segmentation):
@@ -103,7 +116,8 @@ def test_the_report_is_one_file_that_needs_no_other(corrected, tmp_path):
     text = " ".join(" ".join(page.text).split())
     for expected in ("0.79 ± 0.02", "objects, holes", "10.3390/data5040089", "aim ≥ 0.88: met"):
         assert expected in text
-    assert "2 slices with a mask: 1 valid as predicted, 2 valid as returned" in text
+    assert "2 slices with a mask: 1 valid as predicted, 2 valid as returned; 1 left out by" in text
+    assert "Scar moved, mm³" in text and "4 9 123 yes" in text and "0 0 0 left out" in text
 
 
 def test_an_empty_report_has_no_empty_sections(tmp_path):

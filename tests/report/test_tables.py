@@ -1,7 +1,7 @@
 import csv
 
 from acsnet_jax.metrics import SliceRecord, table1, table2
-from acsnet_jax.report import evaluate, slices_table, write_csv, write_tables
+from acsnet_jax.report import aligned, evaluate, slices_table, write_csv, write_tables
 from acsnet_jax.report.tables import (
     PAPER_TABLE1,
     PAPER_TABLE2,
@@ -71,3 +71,8 @@ def test_slices_table_has_one_row_a_record(make_segmentation):
 def test_markdown():
     table = TextTable(("a", "b"), [("1", "2")])
     assert markdown(table) == "| a | b |\n| --- | --- |\n| 1 | 2 |\n"
+
+
+def test_a_table_for_a_terminal_has_numbers_flush_right():
+    table = TextTable(("name", "n", "share"), [("one", "7", "12.5%"), ("other", "12", "3.0%")])
+    assert aligned(table) == ("name    n  share\none     7  12.5%\nother  12   3.0%\n")

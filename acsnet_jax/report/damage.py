@@ -1,0 +1,407 @@
+"""How corrections fare on damaged masks: numbers, tables and pictures of the study of damage.
+
+Dice, shares and relative errors lie in [0, 1], distances are in mm; tables print shares and errors
+in percent. Clean predictions have the kind "clean" and strength 0. Means are over patients, with
+95% confidence intervals; shares count slices.
+"""
+
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+from jaxtyping import Bool, Float32
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from acsnet_jax.anatomy.damage import KINDS, STRENGTHS
+from acsnet_jax.files import write_json, write_text
+from acsnet_jax.metrics import Summary
+from acsnet_jax.report import drawing
+from acsnet_jax.report.tables import TextTable, markdown, write_csv
+from acsnet_jax.types import Spacing
+
+METHODS = {
+    "none": "no correction",
+    "components": "components",
+    "invalid": "ours, invalid",
+    "all": "ours, all",
+}
+"""What mends masks, and how tables and pictures call it."""
+
+# Hollow and wide below, filled and small above: curves that coincide are all seen.
+_LINES: dict[str, dict[str, Any]] = {
+    "none": {"color": drawing.MUTED, "marker": "s", "linestyle": ":", "ms": 6.0, "mfc": "none"},
+    "components": {"color": drawing.SECOND, "marker": "^", "linestyle": "-", "ms": 4.0},
+    "invalid": {"color": drawing.ACCENT, "marker": "o", "linestyle": "-", "ms": 3.5, "zorder": 3},
+    "all": {"color": "#56b4e9", "marker": "D", "linestyle": "--", "ms": 6.0, "mfc": "none"},
+}
+_EXPERT = "#ffd21f"
+_PANEL_INCHES = 1.75
+
+
+class DamageScore(NamedTuple):
+    """How one method fares under one condition.
+
+    Attributes:
+        kind: of damage, or "clean".
+        strength: of the damage; 0 for clean, None for all strengths together.
+        method: what corrected the masks.
+        masks: number of given masks that are not empty.
+        violations: share of the returned masks, empty ones aside, that fail delta; None if all are
+            empty.
+        untouched: share of the given masks, empty ones aside, that come back as they were; None if
+            all are empty.
+        dice: with the expert.
+        hausdorff_mm: to the expert's outline; the picture's diagonal if the mask is empty.
+        volume_error: of the myocardium, ``|mask - expert| / expert`` over a patient's slices.
+    """
+
+    kind: str
+    strength: int | None
+    method: str
+    masks: int
+    violations: float | None
+    untouched: float | None
+    dice: Summary
+    hausdorff_mm: Summary
+    volume_error: Summary
+
+
+class DamageGain(NamedTuple):
+    """Dice of ours (invalid) less that of another method, slice by slice, all strengths together.
+
+    Attributes:
+        kind: of damage, or "clean".
+        over: the other method.
+        dice: the difference; above 0 where ours is better.
+    """
+
+    kind: str
+    over: str
+    dice: Summary
+
+
+class AlreadyValid(NamedTuple):
+    """What the correction does to clean predictions that satisfy delta.
+
+    Attributes:
+        slices: how many there are.
+        unchanged: how many of them the scope "invalid" returns bit for bit.
+        before: their Dice.
+        invalid: their Dice after the scope "invalid".
+        all: their Dice after the scope "all".
+        cost: Dice after the scope "all" less Dice before, slice by slice.
+    """
+
+    slices: int
+    unchanged: int
+    before: Summary
+    invalid: Summary
+    all: Summary
+    cost: Summary
+
+
+class DamageStudy(NamedTuple):
+    """All numbers of the study.
+
+    Attributes:
+        patients: number of patients.
+        slices: number of slices on which the expert has myocardium.
+        seed: of the damage.
+        spacing_mm: of the masks.
+        scores: every condition by every method.
+        means: clean and each kind, all strengths together, by every method.
+        gains: ours (invalid) against each other method.
+        already_valid: clean predictions that need no correction.
+    """
+
+    patients: int
+    slices: int
+    seed: int
+    spacing_mm: Spacing
+    scores: list[DamageScore]
+    means: list[DamageScore]
+    gains: list[DamageGain]
+    already_valid: AlreadyValid
+
+
+class DamageExample(NamedTuple):
+    """One slice before and after.
+
+    Attributes:
+        kind: of the damage.
+        strength: of the damage.
+        scan_id: the patient's pseudonymous id.
+        image: the slice on the masks' grid.
+        expert: what the expert drew.
+        masks: what each method returns; "none" is the damaged mask.
+        dice: of each with the expert.
+        valid: whether each satisfies delta.
+    """
+
+    kind: str
+    strength: int
+    scan_id: str
+    image: Float32[np.ndarray, "height width"]
+    expert: Bool[np.ndarray, "height width"]
+    masks: Mapping[str, Bool[np.ndarray, "height width"]]
+    dice: Mapping[str, float]
+    valid: Mapping[str, bool]
+
+
+def _share(value: float | None) -> str:
+    return "n/a" if value is None else f"{100 * value:.1f}"
+
+
+def _interval(summary: Summary, *, scale: float = 1.0, digits: int = 3, sign: str = "") -> str:
+    if summary.mean is None:
+        return "n/a"
+    mean = f"{scale * summary.mean:{sign}.{digits}f}"
+    if summary.half_width is None:
+        return mean
+    return f"{mean} ± {scale * summary.half_width:.{digits}f}"
+
+
+_MEASURES: dict[str, Callable[[DamageScore], str]] = {
+    "Masks that fail delta (%)": lambda score: _share(score.violations),
+    "Dice": lambda score: _interval(score.dice),
+    "Hausdorff distance (mm)": lambda score: _interval(score.hausdorff_mm, digits=1),
+    "Myocardial volume error (%)": lambda score: _interval(
+        score.volume_error, scale=100.0, digits=1
+    ),
+    "Slices untouched (%)": lambda score: _share(score.untouched),
+}
+
+
+def damage_summary(study: DamageStudy) -> str:
+    """The study in Markdown: a table a measure, clean and each kind, all strengths together."""
+    parts = [
+        _section(
+            measure,
+            TextTable(
+                ("Masks", *METHODS.values()),
+                [
+                    (_condition(row[0].kind, None), *(cell(score) for score in row))
+                    for row in _rows(study.means)
+                ],
+            ),
+        )
+        for measure, cell in _MEASURES.items()
+    ]
+    gains = {(gain.kind, gain.over): _interval(gain.dice, sign="+") for gain in study.gains}
+    others = [method for method in METHODS if method != "invalid"]
+    parts.append(
+        _section(
+            "Dice gained by ours, invalid (paired)",
+            TextTable(
+                ("Masks", *(f"over {METHODS[method]}" for method in others)),
+                [
+                    (_condition(kind, None), *(gains[kind, method] for method in others))
+                    for kind in ("clean", *KINDS)
+                ],
+            ),
+        )
+    )
+    kept = study.already_valid
+    parts.append(
+        f"Clean predictions that satisfy delta: {kept.slices} of {study.slices} slices. Dice "
+        f"before {_interval(kept.before)}; ours, invalid {_interval(kept.invalid)} "
+        f"({kept.unchanged} of {kept.slices} returned bit for bit); ours, all "
+        f"{_interval(kept.all)} ({_interval(kept.cost, sign='+')} paired).\n"
+    )
+    return "\n".join(parts)
+
+
+def _section(title: str, table: TextTable) -> str:
+    return f"**{title}**\n\n{markdown(table)}"
+
+
+def _condition(kind: str, strength: int | None) -> str:
+    if kind == "clean":
+        return "as predicted"
+    return kind if strength is None else f"{kind} {strength}"
+
+
+def _rows(scores: Sequence[DamageScore]) -> list[list[DamageScore]]:
+    """Scores by condition, the methods in order."""
+    rows: dict[tuple[str, int | None], dict[str, DamageScore]] = {}
+    for score in scores:
+        rows.setdefault((score.kind, score.strength), {})[score.method] = score
+    return [[row[method] for method in METHODS] for row in rows.values()]
+
+
+def _csv(scores: Sequence[DamageScore]) -> TextTable:
+    """Scores in base units, one a row."""
+    header = ["kind", "strength", "method", "masks", "violations", "untouched"]
+    for name in ("dice", "hausdorff_mm", "volume_error"):
+        header += [name, f"{name}_half_width_95", f"{name}_patients"]
+    table = TextTable(tuple(header), [])
+    for score in scores:
+        strength = "mean" if score.strength is None else str(score.strength)
+        row = [score.kind, strength, score.method, str(score.masks)]
+        row += [_number(score.violations), _number(score.untouched)]
+        for summary in (score.dice, score.hausdorff_mm, score.volume_error):
+            row += [_number(summary.mean), _number(summary.half_width), str(summary.patients)]
+        table.rows.append(tuple(row))
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"
+
+
+def _plain(value: Any) -> Any:
+    """Named tuples as JSON objects."""
+    if hasattr(value, "_asdict"):
+        return {name: _plain(x) for name, x in value._asdict().items()}
+    if isinstance(value, list | tuple):
+        return [_plain(x) for x in value]
+    return value
+
+
+def write_damage(
+    study: DamageStudy, examples: Sequence[DamageExample], folder: pathlib.Path
+) -> None:
+    """Write ``damage.md``, ``.csv``, ``.json`` and ``.png``, and ``examples.png``."""
+    full = TextTable(
+        ("Masks", "Method", *_MEASURES),
+        [
+            (
+                _condition(score.kind, score.strength),
+                METHODS[score.method],
+                *(cell(score) for cell in _MEASURES.values()),
+            )
+            for row in _rows(study.scores)
+            for score in row
+        ],
+    )
+    row_mm, column_mm = study.spacing_mm
+    write_text(
+        f"Myocardium masks of {study.patients} patients, {study.slices} slices, at {row_mm:g} x "
+        f"{column_mm:g} mm: as predicted and damaged (seed {study.seed}), against the expert. Mean "
+        "± 95% confidence interval size over patients; shares are of slices. Components: the "
+        "largest component, all holes but the largest filled. An empty mask has Dice 0 and the "
+        "diagonal of the masks' window as its Hausdorff distance. Rows of the first tables are "
+        f"means over the five strengths.\n\n{damage_summary(study)}\n"
+        f"{_section('Every condition', full)}",
+        folder / "damage.md",
+    )
+    write_csv(_csv([*study.scores, *study.means]), folder / "damage.csv")
+    write_json(_plain(study), folder / "damage.json")
+    damage_curves(study.scores, folder / "damage.png")
+    damage_examples(examples, folder / "examples.png", spacing_mm=study.spacing_mm)
+
+
+@mpl.rc_context(drawing.STYLE)
+def damage_curves(scores: Sequence[DamageScore], path: pathlib.Path) -> None:
+    """Draw Dice and the share of invalid masks against strength, a column a kind of damage.
+
+    Args:
+        scores: every condition by every method; clean ones stand at strength 0.
+        path: picture to write.
+
+    Raises:
+        InputError: there are no scores.
+    """
+    drawing.check_not_empty(len(scores), "damage curves")
+    measures = (
+        ("Dice", lambda score: score.dice.mean),
+        ("fail delta (%)", lambda score: _percent(score.violations)),
+    )
+    figure = Figure((1.9 * len(KINDS), 4.4), layout="constrained")
+    grid = figure.subplots(len(measures), len(KINDS), sharex=True, sharey="row")
+    for panels, kind in zip(grid.T, KINDS, strict=True):
+        panels[0].set_title(kind, fontweight="bold")
+        panels[-1].set_xlabel("strength")
+        panels[-1].set_xticks([0, *STRENGTHS])
+        for axes, (_, value) in zip(panels, measures, strict=True):
+            axes.grid(axis="y", color="#e4e7eb", lw=0.6)
+            for method in METHODS:
+                _draw_curve(axes, scores, kind, method, value)
+    for axes, (name, _) in zip(grid[:, 0], measures, strict=True):
+        axes.set_ylabel(name)
+    grid[1, 0].set_ylim(-4, 104)
+    handles = [Line2D([], [], lw=1.4, label=METHODS[m], **_LINES[m]) for m in METHODS]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(METHODS), frameon=False)
+    drawing.save(figure, path)
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
+def _draw_curve(
+    axes: Axes,
+    scores: Sequence[DamageScore],
+    kind: str,
+    method: str,
+    value: Callable[[DamageScore], float | None],
+) -> None:
+    """One method against strength, from the clean predictions on; gaps where there is no value."""
+    points = sorted(
+        (score.strength, value(score))
+        for score in scores
+        if score.kind in ("clean", kind) and score.method == method and score.strength is not None
+    )
+    known = [(strength, y) for strength, y in points if y is not None]
+    if known:
+        axes.plot(*zip(*known, strict=True), lw=1.4, **_LINES[method])
+
+
+@mpl.rc_context(drawing.STYLE)
+def damage_examples(
+    examples: Sequence[DamageExample], path: pathlib.Path, *, spacing_mm: Spacing
+) -> None:
+    """Draw slices (rows): the expert, the damaged mask, components, ours (invalid).
+
+    Args:
+        examples: one a row.
+        path: picture to write.
+        spacing_mm: (row, column) distance of pixel centres in mm.
+
+    Raises:
+        InputError: there is nothing to draw.
+    """
+    drawing.check_not_empty(len(examples), "damage examples")
+    columns: tuple[tuple[str, str | None], ...] = (
+        ("expert", None),
+        ("damaged", "none"),
+        ("components", "components"),
+        ("ours", "invalid"),
+    )
+    figure = Figure(
+        (_PANEL_INCHES * len(columns) + 0.3, (_PANEL_INCHES + 0.2) * len(examples) + 0.5),
+        layout="compressed",
+    )
+    grid = figure.subplots(len(examples), len(columns), squeeze=False)
+    for axes, (name, _) in zip(grid[0], columns, strict=True):
+        axes.set_title(name, fontweight="bold", pad=4)
+    for panels, example in zip(grid, examples, strict=True):
+        shown = [example.expert, *(example.masks[m] for _, m in columns if m is not None)]
+        box = drawing.crop_box([mask[None] for mask in shown], spacing_mm, margin_mm=10.0)
+        black, white = (float(v) for v in np.percentile(example.image[box], (1.0, 99.7)))
+        view = drawing.View(box, black, max(white, black + 1e-6), spacing_mm[0] / spacing_mm[1])
+        panels[0].set_ylabel(f"{example.kind} {example.strength}\n{example.scan_id}", fontsize=8)
+        for axes, (_, method) in zip(panels, columns, strict=True):
+            drawing.draw_slice(axes, example.image, view)
+            drawing.draw_outline(axes, example.expert[box], _EXPERT, width=0.9, style=":")
+            if method is None:
+                drawing.fill(axes, example.expert[box], _EXPERT, alpha=0.35)
+                continue
+            drawing.fill(axes, example.masks[method][box], drawing.WALL, alpha=0.35)
+            drawing.draw_outline(axes, example.masks[method][box], drawing.WALL)
+            verdict = "valid" if example.valid[method] else "fails delta"
+            axes.set_xlabel(f"Dice {example.dice[method]:.2f}, {verdict}", fontsize=8, labelpad=3)
+    figure.legend(
+        handles=[
+            Line2D([], [], color=drawing.WALL, lw=1.5, label="mask"),
+            Line2D([], [], color=_EXPERT, lw=1.5, linestyle=":", label="expert"),
+        ],
+        loc="outside lower center",
+        ncols=2,
+        frameon=False,
+    )
+    drawing.save(figure, path)

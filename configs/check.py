@@ -1,0 +1,39 @@
+"""Check the masks of any tool (nnU-Net, TotalSegmentator, MONAI) against the anatomical criteria.
+
+    python -m experiments.check --config.input=PATH --config.labels=2,3 --workdir=OUT
+
+PATH is a NIfTI file of labels, or a folder of them with its subfolders. Needs no trained system;
+seconds a hundred files, after some ten seconds of compilation. Prints one row a criterion, and
+writes OUT/criteria.csv, OUT/slices.csv (slice_index counts from 0 in the file's own order) and
+OUT/violations.png. Criteria are in mm, but for the two circularities, which are taken on the pixel
+grid: pixels that are not square make them smaller.
+"""
+
+import ml_collections
+
+
+def get_config():
+    return ml_collections.ConfigDict(
+        {
+            "workdir": "runs/check",
+            "input": "",
+            "pattern": "**/*",  # which files of a folder, such as Case_*/Contours/*.nii.gz
+            "labels": "",  # values that together make the myocardium, such as 2,3; "" all above 0
+            # Axis across the slices, 1 to 3; 0 for the third, or the one with clearly the largest
+            # spacing.
+            "axis": 0,
+            # Thresholds: a bundle's, or fitted to expert masks of the same labels, or those below.
+            "bundle": "",
+            "experts": "",
+            "coverage": 0.99,  # share of expert masks that each criterion alone accepts
+            # Fitted to the 543 expert slices of EMIDEC (99%, 1.4 to 1.9 mm), rounded outward.
+            "thresholds": {
+                "circularity_epi": 0.94,
+                "circularity_endo": 0.9,
+                "convexity_defect_mm": 2.0,
+                "wall_min_mm": 2.5,
+                "wall_max_mm": 19.0,
+                "gap_max_deg": 100.0,  # 0 where an open ring is never right
+            },
+        }
+    )

@@ -1,0 +1,38 @@
+"""Correct the masks of any tool (nnU-Net, TotalSegmentator, MONAI) with a bundle.
+
+    python -m experiments.correct --config.input=PATH --config.labels=2,3 --config.bundle=DIR \
+        --workdir=OUT
+
+PATH is a NIfTI file of labels, or a folder of them with its subfolders; DIR a bundle, or stage 3
+alone. Some seconds a file on two CPU cores, after half a minute of compilation. Writes
+OUT/NAME.nii.gz on the file's own grid, OUT/NAME.json with a certificate a slice (slice_index counts
+from 0 in the file's own order), and OUT/corrections.csv. Slices that satisfy delta on the file's
+own grid come back as they were.
+"""
+
+import ml_collections
+
+from acsnet_jax.jobs.correct import Settings
+
+
+def get_config():
+    return ml_collections.ConfigDict(
+        {
+            "workdir": "runs/correct",
+            "bundle": "",
+            "input": "",
+            "pattern": "**/*",  # which files of a folder, such as Case_*/Contours/*.nii.gz
+            # Values that together make the myocardium, such as 2,3; "" all above 0. Pixels that are
+            # added get the first of them.
+            "labels": "",
+            "scar_labels": "",  # those that mark enhancement, to be told how much of it moved
+            # Axis across the slices, 1 to 3; 0 for the third, or the one with clearly the largest
+            # spacing.
+            "axis": 0,
+            "trim": False,  # empty the slices beyond apex and base; needs the order of the files
+            "slice_order": "",  # "apex_first" or "base_first"
+            "max_change": Settings.max_change,  # of the area between slices, for trim
+            # Replace fields of the bundle's correction `Options`; scope "all" for every slice.
+            "correction": {"scope": "invalid"},
+        }
+    )

@@ -1,0 +1,30 @@
+"""Does the latent correction earn its place? Held-out masks, clean and damaged, mended four ways.
+
+    python -m experiments.damage --config=configs/damage.py --config.bundle=BUNDLE \
+        --config.split=RUN --config.data.format=emidec --config.data.root=DIR --workdir=OUT
+
+RUN is a training run's folder, whose split.json says who was held out. The predicted myocardium of
+every slice is taken as it is and damaged in six ways at five strengths (acsnet_jax.anatomy.damage);
+nothing, the cleaning of components, and the latent correction of invalid or of all masks mend it.
+Writes damage.md, .csv, .json and .png, and examples.png.
+"""
+
+import ml_collections
+
+from acsnet_jax.training.cohort import Data
+from configs import common
+
+
+def get_config():
+    return ml_collections.ConfigDict(
+        {
+            "workdir": "runs/damage",
+            "bundle": "runs/bundle",
+            "split": "",
+            "turn": 0,  # 1..7 stores every held-out scan turned or mirrored, as in evaluate.py
+            "seed": 0,  # of the damage
+            "data": common.section(Data()),
+            "inference": ml_collections.ConfigDict({}),
+            "correction": ml_collections.ConfigDict({}),  # a scope given here is not used
+        }
+    )
