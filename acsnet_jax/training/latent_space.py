@@ -8,7 +8,7 @@ import logging
 import pathlib
 import shutil
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +37,8 @@ class LatentOptions:
         components: of the Gaussian mixture (design section 4: 6).
         population: number of valid codes.
         coverage: share of the expert masks that each criterion alone accepts.
+        experts: whose masks the thresholds are fitted to: those of "lge" scans, where there are
+            any, or of "all". Thresholds are in mm, and the spacing of some cine cohorts is nominal.
         gap_max_deg: widest gap of an open slice; 0 forbids open slices.
         batch: codes decoded and checked at once.
         seed: of mixture and population.
@@ -45,6 +47,7 @@ class LatentOptions:
     components: int = 6
     population: int = 100_000
     coverage: float = 0.99
+    experts: Literal["lge", "all"] = "lge"
     gap_max_deg: float = 100.0
     batch: int = 1024
     seed: int = 0
@@ -109,10 +112,9 @@ def fit_latent_space(
 ) -> LatentSpace:
     """Fit thresholds and mixture to the training masks and draw the population.
 
-    Thresholds come from LGE scans where there are any: they are in mm, and of some cine cohorts
-    the spacing is only nominal. Held-out scans are only looked at to report quality. What was drawn
-    is written to the folder `draws` batch by batch, so that a long draw that stopped goes on; the
-    folder is removed at the end.
+    Held-out scans are only looked at to report quality. What was drawn is written to the folder
+    `draws` batch by batch, so that a long draw that stopped goes on; the folder is removed at the
+    end.
 
     Raises:
         InputError: no scan has a mask, or the decoder makes hardly any valid one.
@@ -121,7 +123,7 @@ def fit_latent_space(
     spacing = (_spacing(spec, train),) * 2
     masks = mask_dataset(train, spec)
     lge = [scan for scan in train if scan.modality == "lge"] or train
-    experts = _masks(mask_dataset(lge, spec))
+    experts = _masks(mask_dataset(lge if options.experts == "lge" else train, spec))
     thresholds = anatomy.fit_thresholds(
         experts, spacing, options.coverage, gap_max_deg=options.gap_max_deg
     )
