@@ -19,5 +19,5 @@ def get_config():
             "latent": 16,  # paper, figure 5
             "filters": (16, 32, 32, 64, 64, 64),
         },
-        optimisation={"epochs": 100, "batch_size": 32},
+        optimisation={"epochs": 100, "batch_size": 8},  # many small steps: walls are thin
     )

@@ -30,8 +30,8 @@ def get_config():
                 "optimisation": {"epochs": 18, "beta": 0.4, "learning_rate": 3e-3},
             },
             "autoencoder": {
-                "model": {"latent": 16, "filters": (16, 32, 32, 64, 64)},
-                "optimisation": {"epochs": 36, "batch_size": 32, "learning_rate": 3e-3},
+                "model": {"latent": 16, "filters": (8, 16, 32, 64, 64)},
+                "optimisation": {"epochs": 24, "batch_size": 8, "learning_rate": 2e-3},
             },
         },
         latent={
