@@ -87,14 +87,14 @@ def speed(batches: list[int]) -> dict:
                 "delta_over_opencv": rate["delta"] / slow["opencv delta"],
             }
         )
-    names = [*rows[0]["masks_per_second"]]
+    names = [*rows[-1]["masks_per_second"]]
     print(f"{record.hardware()}: masks/s one by one: " + _listed(slow))
     record.print_table(
         ["batch", *names, "/oracle", "/OpenCV", "MiB"],
         [
             [
                 row["batch"],
-                *(row["masks_per_second"][name] for name in names),
+                *(row["masks_per_second"].get(name, "") for name in names),
                 row["delta_over_oracle"],
                 row["delta_over_opencv"],
                 row["memory_mib"],

@@ -17,7 +17,7 @@ RESULTS = pathlib.Path(__file__).parent / "results"
 _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "scipy", "scikit-image", "opencv-python-headless")
 
 
-def best_seconds(run: Callable[[], Any], *, repeats: int = 5) -> float:
+def best_seconds(run: Callable[[], Any], *, repeats: int = 4) -> float:
     """The shortest of several runs, after one that compiles. Waits for the device."""
     jax.block_until_ready(run())
     times = []
