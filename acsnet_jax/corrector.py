@@ -30,6 +30,8 @@ _SMOOTHING = (1.0, 0.6, 0.0)  # pixels; of outlines on their way to the scan's o
 
 Stack = Bool[np.ndarray, "slices height width"]
 NativeStack = Bool[np.ndarray, "slices native_height native_width"]
+StandIns = dict[int, tuple[int, float]]
+"""(Index in the population, latent distance) of each slice that a member of it stands in for."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,14 +144,10 @@ def correct_native(masks: NativeStack, grid: Grid, corrector: Corrector) -> Corr
     if chosen.any():
         working = _within_reach(masks_to_working(masks[chosen], grid), corrector.size)
         found = correct_stack(working, corrector, grid.spacing_mm)
-        native, stand_ins = _to_native(np.asarray(found.mask), grid, corrector)
-        found = found._replace(mask=native)
+        native, stand_ins = native_masks(np.asarray(found.mask), grid, corrector)
+        found = with_stand_ins(found, stand_ins)._replace(mask=native)
         for name, values in moves.items():
             values[chosen] = getattr(found, name)
-        for index, (neighbour, distance) in stand_ins.items():
-            row = np.flatnonzero(chosen)[index]
-            moves["alpha"][row] = 1.0
-            moves["neighbour"][row], moves["distance"][row] = neighbour, distance
     fields: dict[str, Any] = {
         **moves,
         "valid_before": valid,
@@ -234,7 +232,7 @@ def _seen_from(centre, masks, corrector, spacing_mm) -> Correction:
     correction = jax.tree.map(lambda leaf: np.asarray(leaf)[: len(masks)], correction)
     back = np.stack(
         [
-            uncrop(mask, masks.shape[1:], centre=at)
+            _put_back(mask, masks.shape[1:], at)
             for mask, at in zip(correction.mask, centres, strict=True)
         ]
     )
@@ -248,6 +246,17 @@ def _seen_from(centre, masks, corrector, spacing_mm) -> Correction:
     failed = np.where(beyond[:, None], whole, correction.failed_before)
     valid = np.where(beyond, ~whole.any(axis=1), correction.valid_before)
     return correction._replace(valid_before=valid, failed_before=failed)
+
+
+def _put_back(window, shape, centre):
+    """A window's mask where it was taken, moved by as little as keeps all of it on the array."""
+    occupied = np.argwhere(window)
+    if occupied.size:
+        offset = np.subtract(centre, np.shape(window)[-1] // 2)
+        first, last = occupied.min(axis=0) + offset, occupied.max(axis=0) + offset
+        shift = np.maximum(-first, 0) - np.maximum(last - np.subtract(shape, 1), 0)
+        centre = (int(centre[0] + shift[0]), int(centre[1] + shift[1]))
+    return uncrop(window, shape, centre=centre)
 
 
 def circle_centre(mask: Bool[np.ndarray, "height width"], *, spacing_mm: Spacing) -> Centre:
@@ -280,23 +289,19 @@ def circle_centre(mask: Bool[np.ndarray, "height width"], *, spacing_mm: Spacing
     return round(centre[0]), round(centre[1])
 
 
-def native_masks(masks: Stack, grid: Grid, corrector: Corrector) -> NativeStack:
+def native_masks(masks: Stack, grid: Grid, corrector: Corrector) -> tuple[NativeStack, StandIns]:
     """Corrected masks on the scan's own grid, where delta is checked once more.
 
     Pixel stairs of one grid are dents on a finer one, so the outline is smoothed on its way; less
     where a mask fails for it. Where it fails all the same, the nearest member of the population
     that satisfies delta on the scan's grid stands in.
 
+    Returns:
+        The masks, and the stand-ins among them.
+
     Raises:
         InputError: no member near the mask does; the scan's resolution is then out of reach.
     """
-    return _to_native(masks, grid, corrector)[0]
-
-
-def _to_native(
-    masks: Stack, grid: Grid, corrector: Corrector
-) -> tuple[NativeStack, dict[int, tuple[int, float]]]:
-    """As `native_masks`; with the (neighbour, distance) of each slice that has a stand-in."""
     native = on_native(masks, grid)
     open_question = masks.any(axis=(1, 2)) & ~delta(native, grid.native_spacing_mm, corrector)
     for smoothing in _SMOOTHING[1:]:
@@ -305,11 +310,22 @@ def _to_native(
             better = open_question & delta(other, grid.native_spacing_mm, corrector)
             native[better] = other[better]
             open_question &= ~better
-    stand_ins: dict[int, tuple[int, float]] = {}
+    stand_ins: StandIns = {}
     for index in np.flatnonzero(open_question):
         native[index], neighbour, distance = _stand_in(masks[index], grid, corrector)
         stand_ins[int(index)] = (neighbour, distance)
     return native, stand_ins
+
+
+def with_stand_ins(correction: Correction, stand_ins: StandIns) -> Correction:
+    """The correction with the neighbours that stand in for some of its masks, at alpha = 1."""
+    alpha, neighbour, distance = (
+        np.array(values) for values in (correction.alpha, correction.neighbour, correction.distance)
+    )
+    for index, (member, apart) in stand_ins.items():
+        alpha[index], neighbour[index], distance[index] = 1.0, member, apart
+    moves: dict[str, Any] = {"alpha": alpha, "neighbour": neighbour, "distance": distance}
+    return correction._replace(**moves)
 
 
 def on_native(masks: Stack, grid: Grid, *, smoothing: float = _SMOOTHING[0]) -> NativeStack:

@@ -17,7 +17,14 @@ from acsnet_jax import anatomy
 from acsnet_jax.anatomy.cleanup import CleanupWeights, one_lv
 from acsnet_jax.clinical.scar import clean_enhancement, core_scar, scar_moved_mm3
 from acsnet_jax.clinical.volumes import slice_extents_mm
-from acsnet_jax.corrector import Corrector, correct_stack, native_masks, on_native, padded
+from acsnet_jax.corrector import (
+    Corrector,
+    correct_stack,
+    native_masks,
+    on_native,
+    padded,
+    with_stand_ins,
+)
 from acsnet_jax.preprocess.crop import uncrop
 from acsnet_jax.preprocess.grid import Grid, Working, resample_mask, to_native, to_working
 from acsnet_jax.preprocess.orient import apply_turn, invert_turn
@@ -163,7 +170,8 @@ def assemble(scan: Scan, found: Delineation, bundle: Bundle) -> Segmentation:
         kept = trimmed(corrected, bundle.inference.max_change)
     kept = kept & corrected.any(axis=(1, 2))
     try:
-        myocardium = native_masks(corrected & kept[:, None, None], found.grid, bundle.corrector)
+        trimmed_masks = corrected & kept[:, None, None]
+        myocardium, stand_ins = native_masks(trimmed_masks, found.grid, bundle.corrector)
     except InputError as error:
         raise InputError(f"scan {scan.id}: {error}") from error
     lv = to_native(found.lv.astype(np.float32), found.grid) >= 0.5
@@ -184,7 +192,7 @@ def assemble(scan: Scan, found: Delineation, bundle: Bundle) -> Segmentation:
         enhancement=enhancement,
         core=core_scar(scan, enhancement),
         kept=kept,
-        correction=correction,
+        correction=with_stand_ins(correction, stand_ins),
         correction_spacing_mm=found.grid.spacing_mm,
         scar_moved_mm3=_scar_moved(scan, marked, on_native(masks, found.grid), untrimmed),
     )

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags, logging
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from acsnet_jax import anatomy, bundle, latent
 from acsnet_jax.anatomy.damage import KINDS, STRENGTHS, damage
@@ -331,12 +332,12 @@ def show(results: dict) -> None:
 def plot(results: dict, path) -> None:
     """Growth with masks, alphas, population and latent dimension."""
     figure = Figure((9.6, 2.8), layout="constrained")
-    grid = figure.subplots(1, 4, sharey=False)
+    grid = figure.subplots(1, 4, sharey=True)
     panels = (
         ("masks", "masks", "masks"),
-        ("alphas_grow", "alphas", f"alphas, {MASKS} masks"),
-        ("population_grows", "population", f"population, {MASKS} masks"),
-        ("dimension_grows", "latent", f"latent dimension, {MASKS} masks"),
+        ("alphas_grow", "alphas", "alphas"),
+        ("population_grows", "population", "population"),
+        ("dimension_grows", "latent", "latent dimension"),
     )
     for axes, (name, key, label) in zip(grid, panels, strict=True):
         rows = results[name]
@@ -349,11 +350,14 @@ def plot(results: dict, path) -> None:
             alone = [row["nearest_64_seconds"] for row in rows]
             axes.loglog(x, alone, "s--", color=SECOND, ms=3.5, label="nearest, 64 masks")
         axes.set_xlabel(label)
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        if name == "dimension_grows":
+            axes.set_xticks(x, [str(value) for value in x])
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.2, which="major")
         axes.legend(frameon=False, fontsize=7)
     grid[0].set_ylabel("seconds")
-    figure.suptitle(record.hardware(), fontsize=9)
+    figure.suptitle(f"{record.hardware()}; {MASKS} masks where something else grows", fontsize=9)
     figure.savefig(path, dpi=150)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from acsnet_jax.corrector import circle_centre
+from acsnet_jax.corrector import _put_back, circle_centre
 from acsnet_jax.preprocess.crop import centroid
 
 SPACING = (1.5, 1.2)
@@ -35,3 +35,16 @@ def test_masks_that_no_circle_fits_are_centred_on_their_centroid():
     dot = empty.copy()
     dot[7, 9] = True
     assert circle_centre(dot, spacing_mm=SPACING) == (7, 9)
+
+
+@pytest.mark.parametrize(
+    ("centre", "first"), [((4, 5), (0, 0)), ((29, 26), (22, 18)), ((15, 14), (11, 9))]
+)
+def test_what_reaches_beyond_the_array_is_moved_onto_it(centre, first):
+    window = np.zeros((16, 16), bool)
+    window[4:12, 3:13] = True
+    window[6:9, 5:9] = False
+    back = _put_back(window, (30, 28), centre)
+    assert back.sum() == window.sum()
+    rows, columns = np.nonzero(back)
+    assert (rows.min(), columns.min()) == first
