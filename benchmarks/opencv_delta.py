@@ -2,6 +2,7 @@
 
 Contours, hulls, connected components and exact distance transforms are OpenCV's; only the Crofton
 perimeter, which it lacks, is counted with NumPy. Pixels are square, as its distance transform asks.
+Its quick arctangent may put a pixel on the edge of an angular bin into the next.
 Measures are those of `acsnet_jax.anatomy.Anatomy`, as a dictionary without those that do not apply.
 """
 

@@ -1,0 +1,28 @@
+"""The OpenCV contender of the benchmark judges what delta judges."""
+
+import numpy as np
+import oracle
+import pytest
+from masks import KINDS, random_masks
+from test_criteria import LOOSE
+
+from benchmarks import opencv_delta
+
+SPACING_MM = 1.5
+MASKS = random_masks(11, 20 * len(KINDS), (64, 64))
+
+
+def test_measures_equal_the_oracle():
+    for number, mask in enumerate(MASKS):
+        expected = oracle.measures(mask, (SPACING_MM, SPACING_MM))
+        for name, value in opencv_delta.measures(mask.astype(np.uint8), SPACING_MM).items():
+            if name in expected:
+                one_bin = 5.0 if name == "gap_deg" else 1e-3
+                assert value == pytest.approx(expected[name], rel=1e-4, abs=one_bin), (number, name)
+
+
+def test_delta_equals_the_oracle():
+    expected = [oracle.is_valid(oracle.measures(m, (SPACING_MM,) * 2), LOOSE) for m in MASKS]
+    found = [opencv_delta.is_valid(m.astype(np.uint8), SPACING_MM, LOOSE) for m in MASKS]
+    assert found == expected
+    assert 0.05 < np.mean(expected) < 0.95
