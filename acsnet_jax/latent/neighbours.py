@@ -14,6 +14,8 @@ from jaxtyping import Array, Float, Int
 
 from acsnet_jax.types import InputError, Population
 
+_GROUP = 128  # candidates whose minimum is taken first
+
 
 def nearest(
     queries: Float[Array | np.ndarray, "n latent"],
@@ -21,7 +23,7 @@ def nearest(
     k: int = 1,
     *,
     query_block: int = 64,
-    block: int = 16384,
+    block: int | None = None,
 ) -> tuple[Int[Array, "n {k}"], Float[Array, "n {k}"]]:
     """The ``k`` codes of the population closest to each query, nearest first.
 
@@ -32,7 +34,8 @@ def nearest(
         population: codes to search; a `Population` or its codes alone.
         k: number of neighbours, at least 1.
         query_block: queries compared at once.
-        block: codes of the population compared at once.
+        block: codes of the population compared at once. None: 4,096 on a CPU, whose cache holds
+            their distances, 131,072 on an accelerator.
 
     Returns:
         Indices into the population and Euclidean distances, both ``[n, k]`` also for k = 1, as
@@ -44,6 +47,8 @@ def nearest(
     codes = population.codes if isinstance(population, Population) else population
     if not 1 <= k <= len(codes):
         raise InputError(f"k is {k} for {len(codes)} codes: choose 1 to their number")
+    if block is None:
+        block = 4096 if jax.default_backend() == "cpu" else 131_072
     return _nearest(
         jnp.asarray(queries),
         jnp.asarray(codes),
@@ -90,11 +95,24 @@ def _squared_distances(queries, candidates):
 
 
 def _smallest(values, k):
+    """The k smallest of each row, ascending, and their places; the lower place on a tie."""
     if k == 1:
-        place = jnp.argmin(values, axis=1, keepdims=True).astype(jnp.int32)
-        return jnp.take_along_axis(values, place, axis=1), place
+        return _least(values)
     negative, place = jax.lax.top_k(-values, k)
     return -negative, place
+
+
+def _least(values):
+    # Minima vectorise, an argmin does not: it only looks at the minima, then within one group.
+    rows, size = values.shape
+    group = min(_GROUP, size)
+    padding = ((0, 0), (0, -size % group))
+    groups = jnp.pad(values, padding, constant_values=jnp.inf).reshape(rows, -1, group)
+    number = jnp.argmin(groups.min(axis=2), axis=1)[:, None]
+    within = jnp.take_along_axis(groups, number[..., None], axis=1)[:, 0]
+    place = jnp.argmin(within, axis=1)[:, None]
+    least = jnp.take_along_axis(within, place, axis=1)
+    return least, (number * group + place).astype(jnp.int32)
 
 
 def _merge(best, found):

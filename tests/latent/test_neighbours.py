@@ -46,9 +46,9 @@ def test_members_find_themselves():
 
 
 def test_ties_go_to_the_lower_index():
-    population = np.zeros((10, 2), np.float32)
+    population = np.zeros((1000, 2), np.float32)
     for k in (1, 4, 10):
-        for block in (3, 10):
+        for block in (3, 300, 1000):
             indices, _ = nearest(np.ones((1, 2), np.float32), population, k, block=block)
             assert indices[0].tolist() == list(range(k))
 
