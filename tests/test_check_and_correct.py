@@ -1,6 +1,7 @@
 """Masks of any origin, end to end: files in, tables and corrected files out."""
 
 import csv
+import dataclasses
 import json
 import logging
 
@@ -256,9 +257,14 @@ def test_a_second_run_passes_over_what_is_finished(corrected, corrector):
     assert correct_files(files, corrector, settings, root / "out") == summaries
     after = {p: p.stat().st_mtime_ns for p in (root / "out").rglob("*.nii.gz")}
     assert {p.name for p in before if before[p] != after[p]} == {"good.nii.gz"}
-    other = Settings(labels=(2,))
-    with pytest.raises(InputError, match="3 of 3 files could not be corrected"):
-        correct_files(files, corrector, other, root / "out")
+    codes = corrector.population.codes
+    drawn_anew = corrector.population._replace(codes=codes[::-1])
+    for system, asked in (
+        (corrector, Settings(labels=(2,))),
+        (dataclasses.replace(corrector, population=drawn_anew), settings),
+    ):
+        with pytest.raises(InputError, match="3 of 3 files could not be corrected"):
+            correct_files(files, system, asked, root / "out")
     assert {p: p.stat().st_mtime_ns for p in (root / "out").rglob("*.nii.gz")} == after
 
 

@@ -1,6 +1,7 @@
 """Correct the masks of any tool: the same label files, on the same grid, with valid myocardium."""
 
 import dataclasses
+import hashlib
 import json
 import logging
 import pathlib
@@ -239,10 +240,12 @@ def relabelled(
 
 def _record(settings: Settings, corrector: Corrector) -> dict[str, Any]:
     """What a result depends on, as JSON gives it back."""
+    codes = np.ascontiguousarray(corrector.population.codes)
     record = {
         **dataclasses.asdict(settings),
         **dataclasses.asdict(corrector.options),
         "thresholds": {name: float(x) for name, x in corrector.thresholds._asdict().items()},
+        "population_sha256": hashlib.sha256(codes.tobytes()).hexdigest(),
     }
     return json.loads(json.dumps(record))
 
