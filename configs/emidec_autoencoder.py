@@ -17,6 +17,7 @@ def get_config():
     config = common.training(
         "autoencoder",
         model=network.model.to_dict(),
+        augment=network.augment.to_dict(),
         optimisation=network.optimisation.to_dict(),
         data={"format": "emidec", "cine_format": "acdc", "cine_test_fraction": 0.25},
     )

@@ -33,10 +33,11 @@ def get_config():
                 "model": {"filters": (12, 24, 48, 96), "bridge": 192, "dropout": 0.1},
                 "optimisation": {"epochs": 24, "beta": 0.4, "learning_rate": 2e-3},
             },
-            # many small steps: a code has to say where a wall of four pixels lies
             "autoencoder": {
                 "model": {"latent": 32, "filters": (16, 32, 64, 64, 128)},
-                "optimisation": {"epochs": 100, "batch_size": 8, "learning_rate": 2e-3},
+                "augment": {"damage": 0.3},  # gaps are always damage here, see gap_max_deg
+                # many small steps: a code has to say where a wall of four pixels lies
+                "optimisation": {"epochs": 240, "batch_size": 8, "learning_rate": 2e-3},
             },
         },
         latent={

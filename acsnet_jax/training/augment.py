@@ -5,6 +5,7 @@ intensity in [0, 255], masks are in [0, 1].
 """
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,11 @@ from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float, PRNGKeyArray
 
 Images = Float[Array, "batch height width channels"]
+Masks = Float[Array, "batch height width"]
+
+_SECTOR_RAD = math.radians(150.0)  # largest missing sector
+_DISCS = 4  # at most so many are cut out or added
+_DISC_RADIUS = (0.05, 0.3)  # of the mask's own radius
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +35,8 @@ class Augment:
         gamma: largest logarithm of the exponent either way.
         noise: standard deviation of added noise, of 255, at most.
         box: largest relative change of stage 2's box either way.
+        damage: share of the masks that the autoencoder sees damaged, to rebuild them whole. It
+            closes rings: leave it 0 where experts draw open ones.
     """
 
     dihedral: bool = True
@@ -40,6 +48,7 @@ class Augment:
     gamma: float = 0.0
     noise: float = 0.0
     box: float = 0.0
+    damage: float = 0.0
 
 
 NOTHING = Augment(dihedral=False, rotation_deg=0.0, scale=0.0, shift_px=0.0)
@@ -117,6 +126,52 @@ def null_outside_box(
     offset = jnp.abs(jnp.arange(size, dtype=jnp.float32) - size // 2)
     near = offset[None, :] <= half[:, None]
     return jnp.where(near[:, :, None] & near[:, None, :], images, 0.0)
+
+
+def damage_masks(key: PRNGKeyArray, masks: Masks, augment: Augment) -> Masks:
+    """Some of the masks with a sector missing, or with discs cut out of them or put beside them.
+
+    An autoencoder that rebuilds the whole mask learns to encode what was meant, where one that
+    never saw damage may lose its way.
+
+    Args:
+        key: decides which masks, and how.
+        masks: 0 or 1; empty ones stay empty.
+        augment: its ``damage`` is the share of the masks.
+
+    References:
+        Larrazabal et al., "Post-DAE: anatomically plausible segmentation via post-processing with
+        denoising autoencoders", IEEE Trans. Medical Imaging 39, 2020.
+    """
+    keys = jax.random.split(key, len(masks))
+    return jax.vmap(lambda key, mask: _damaged(key, mask, augment.damage))(keys, masks)
+
+
+def _damaged(key, mask, share):
+    """One mask ``[height, width]``."""
+    chosen, kind, sector_key, place_key, size_key, sign_key = jax.random.split(key, 6)
+    area = mask.sum()
+    axes = [jnp.arange(size, dtype=jnp.float32) for size in mask.shape]
+    row, column = (
+        offset - (offset * mask).sum() / jnp.maximum(area, 1)
+        for offset in jnp.meshgrid(*axes, indexing="ij")
+    )
+    radius = jnp.sqrt(2 * ((row**2 + column**2) * mask).sum() / jnp.maximum(area, 1))
+
+    middle, width = jax.random.uniform(sector_key, (2,)) * jnp.array([2 * jnp.pi, _SECTOR_RAD])
+    away = jnp.abs((jnp.arctan2(row, column) - middle) % (2 * jnp.pi) - jnp.pi)
+    without_sector = jnp.where(away <= width / 2, 0.0, mask)
+
+    with_discs = mask
+    places = jax.random.uniform(place_key, (_DISCS, 2), minval=-1.2, maxval=1.2) * radius
+    sizes = jax.random.uniform(size_key, (_DISCS,), minval=_DISC_RADIUS[0], maxval=_DISC_RADIUS[1])
+    signs = jax.random.randint(sign_key, (_DISCS,), -1, 2)  # cut out, nothing, put there
+    for place, size, sign in zip(places, sizes * radius, signs, strict=True):
+        inside = (row - place[0]) ** 2 + (column - place[1]) ** 2 <= size**2
+        with_discs = jnp.where(inside & (sign != 0), (sign > 0).astype(mask.dtype), with_discs)
+
+    damaged = jnp.where(jax.random.bernoulli(kind), without_sector, with_discs)
+    return jnp.where((area > 0) & jax.random.bernoulli(chosen, share), damaged, mask)
 
 
 def _symmetric(key, shape, limit):

@@ -11,7 +11,14 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt8
 
 from acsnet_jax.losses import reconstruction_loss, segmentation_loss, weighted_mean
 from acsnet_jax.metrics.overlap import dice
-from acsnet_jax.training.augment import NOTHING, Augment, jitter_intensity, null_outside_box, warp
+from acsnet_jax.training.augment import (
+    NOTHING,
+    Augment,
+    damage_masks,
+    jitter_intensity,
+    null_outside_box,
+    warp,
+)
 from acsnet_jax.training.datasets import Dataset
 from acsnet_jax.training.state import TrainState
 
@@ -99,7 +106,9 @@ def prepare(
     warped = warp(warp_key, jnp.concatenate([images, targets], -1), task.size, task.augment)
     targets = (warped[..., 1:] >= 0.5).astype(jnp.float32)
     if task.name == "autoencoder":
-        return targets, targets
+        if not task.augment.damage:
+            return targets, targets
+        return damage_masks(intensity_key, targets[..., 0], task.augment)[..., None], targets
     intensity = jitter_intensity(intensity_key, warped[..., 0], task.augment)
     intensity = null_outside_box(box_key, intensity, batch.half, task.augment)
     return intensity[..., None], targets

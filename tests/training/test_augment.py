@@ -14,6 +14,7 @@ RNG = np.random.default_rng(0)
 
 warp = jax.jit(augmentation.warp, static_argnums=(2, 3))
 jitter_intensity = jax.jit(augmentation.jitter_intensity, static_argnums=2)
+damage_masks = jax.jit(augmentation.damage_masks, static_argnums=2)
 null_outside_box = jax.jit(augmentation.null_outside_box, static_argnums=3)
 
 
@@ -151,6 +152,37 @@ def test_each_box_has_its_own_size_and_none_is_infinite():
     assert len(set(sides[1:5])) > 1
     assert sides[5] == 41
     np.testing.assert_array_equal(nulled, nulled[:, ::-1, ::-1])
+
+
+def rings(batch, size=64):
+    offset = np.arange(size) - size // 2
+    radius = np.hypot(offset[:, None], offset)
+    return np.repeat(((radius >= 9) & (radius <= 15))[None], batch, axis=0).astype(np.float32)
+
+
+def test_damage_takes_away_a_sector_or_cuts_out_and_adds_discs():
+    masks = rings(200)
+    damaged = np.asarray(damage_masks(key(), masks, Augment(damage=1.0)))
+    assert set(np.unique(damaged)) == {0, 1}
+    lost = (masks * (1 - damaged)).sum(axis=(1, 2)) / masks[0].sum()
+    found = (damaged * (1 - masks)).sum(axis=(1, 2)) / masks[0].sum()
+    assert lost.max() < 0.45  # 150 degrees are 0.42 of a turn
+    assert ((lost > 0.3) & (found == 0)).any()
+    assert ((lost == 0) & (found > 0)).any()
+    assert ((lost > 0) & (found > 0)).any()
+    again, other = (damage_masks(key(seed), masks, Augment(damage=1.0)) for seed in (0, 1))
+    np.testing.assert_array_equal(again, damaged)
+    assert (np.asarray(other) != damaged).any()
+
+
+def test_damage_meets_its_share_of_the_masks_and_no_empty_one():
+    masks = rings(400)
+    masks[::4] = 0
+    damaged = np.asarray(damage_masks(key(), masks, Augment(damage=0.3)))
+    changed = (damaged != masks).any(axis=(1, 2))
+    assert not changed[::4].any()
+    assert 0.2 < changed.sum() / 300 < 0.35  # discs may miss the mask
+    np.testing.assert_array_equal(damage_masks(key(), masks, Augment(damage=0.0)), masks)
 
 
 def test_everything_runs_under_vmap_of_keys():

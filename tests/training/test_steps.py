@@ -199,6 +199,18 @@ def test_the_autoencoder_sees_its_targets():
     )
 
 
+def test_the_autoencoder_rebuilds_whole_masks_from_damaged_ones():
+    batch = make_batch(outputs=1)
+    whole = functools.partial(prepare, dataclasses.replace(AUTOENCODER, augment=Augment()))
+    broken = functools.partial(
+        prepare, dataclasses.replace(AUTOENCODER, augment=Augment(damage=1.0))
+    )
+    expected, _ = jax.jit(whole)(jax.random.key(0), batch)
+    masks, targets = jax.jit(broken)(jax.random.key(0), batch)
+    np.testing.assert_array_equal(targets, expected)
+    assert (masks != targets).any()
+
+
 def test_evaluation_is_the_dice_of_each_sample_without_augmentation():
     state, batch = fresh_state(MYO), make_batch()
     weights = batch.weights.copy()
