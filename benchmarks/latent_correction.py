@@ -55,6 +55,7 @@ DISTINCT = 1024
 MASKS = 256  # at once, while something else grows
 GRID = 64
 REFINE = 16
+ROUNDS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -252,17 +253,19 @@ def sequential(world: World, count: int) -> dict:
 
     given = world.masks[:count]
     one(given[0])
-    start = time.perf_counter()
-    theirs = [one(mask) for mask in given]
-    rate = count / (time.perf_counter() - start)
+    theirs, slow, fast = [], [], []
+    for _ in range(ROUNDS):  # in turns, for a machine that others share
+        start = time.perf_counter()
+        theirs = [one(mask) for mask in given]
+        slow.append((time.perf_counter() - start) / count)
+        fast.append(seconds(world, 1024) / 1024)
     ours = np.asarray(correct(world, jnp.asarray(given)).mask)
     same = [a is not None and np.array_equal(a, b) for a, b in zip(theirs, ours, strict=True)]
-    many = 1024 / seconds(world, 1024)
     return {
         "masks": count,
-        "masks_per_second": rate,
+        "masks_per_second": 1 / min(slow),
         "same_mask_share": float(np.mean(same)),
-        "ours_at_1024_over_sequential": many / rate,
+        "ours_at_1024_over_sequential": min(slow) / min(fast),
     }
 
 
@@ -272,16 +275,18 @@ def parts(world: World) -> dict[str, float]:
     result = correct(world, masks)
     trials = looked_at(result, GRID)
     codes = world.encode(masks.astype(jnp.float32))
-    checked = jnp.resize(result.mask, (block(), *result.mask.shape[1:]))
-    each = record.best_seconds(lambda: world.is_valid(checked)) / block()
+    one_block = jnp.resize(masks, (block(), *masks.shape[1:])).astype(jnp.float32)
+    checked = jnp.resize(result.mask, one_block.shape)
+    encode = record.best_seconds(lambda: world.encode(one_block)) / block()
+    delta = record.best_seconds(lambda: world.is_valid(checked)) / block()
     return {
         "masks": 1024,
         "decodings": trials,
         "whole": seconds(world, 1024),
-        "encode": record.best_seconds(lambda: world.encode(masks.astype(jnp.float32))),
+        "encode": encode * 1024,
         "nearest": record.best_seconds(lambda: latent.nearest(codes, world.population)),
         "decode": decode_seconds(world, trials),
-        "delta": each * (trials + 1024),
+        "delta": delta * (trials + 1024),
     }
 
 
