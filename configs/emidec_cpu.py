@@ -3,10 +3,10 @@
     python -m experiments.reproduce --config=configs/emidec_cpu.py --workdir=runs/emidec \
         --config.data.root=EMIDEC --config.data.cine_root=ACDC
 
-Some 70 minutes of training on a 2-core AMD EPYC: LV Dice 0.93, myocardium Dice 0.81, LV volume error
-6.7% on the 19 held-out patients. It is the paper's cascade with a quarter of its filters or less, and
-coarser pixels in stage 1. EMIDEC patients lie in any of eight ways, so training turns and mirrors
-them, and predictions are averaged over all eight.
+Some 70 minutes of training on a 2-core AMD EPYC: LV Dice 0.93, myocardium Dice 0.81, LV volume
+error 6.7% on the 19 held-out patients. It is the paper's cascade with a quarter of its filters or
+less, and coarser pixels in stage 1. EMIDEC patients lie in any of eight ways, so training turns and
+mirrors them, and predictions are averaged over all eight.
 """
 
 from configs import common
