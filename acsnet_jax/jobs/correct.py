@@ -240,7 +240,7 @@ def relabelled(
 
 def _record(settings: Settings, corrector: Corrector) -> dict[str, Any]:
     """What a result depends on, as JSON gives it back."""
-    codes = np.ascontiguousarray(corrector.population.codes)
+    codes = np.asarray(corrector.population.codes)
     record = {
         **dataclasses.asdict(settings),
         **dataclasses.asdict(corrector.options),

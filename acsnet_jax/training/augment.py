@@ -132,7 +132,8 @@ def damage_masks(key: PRNGKeyArray, masks: Masks, augment: Augment) -> Masks:
     """Some of the masks with a sector missing, or with discs cut out of them or put beside them.
 
     An autoencoder that rebuilds the whole mask learns to encode what was meant, where one that
-    never saw damage may lose its way.
+    never saw damage may lose its way. This is not `acsnet_jax.anatomy.damage`, by which the study
+    judges the correction.
 
     Args:
         key: decides which masks, and how.

@@ -3,6 +3,7 @@ import functools
 import jax
 import numpy as np
 import pytest
+import rings
 
 from acsnet_jax.preprocess.orient import TURNS, apply_turn
 from acsnet_jax.preprocess.stages import null_outside
@@ -154,14 +155,13 @@ def test_each_box_has_its_own_size_and_none_is_infinite():
     np.testing.assert_array_equal(nulled, nulled[:, ::-1, ::-1])
 
 
-def rings(batch, size=64):
-    offset = np.arange(size) - size // 2
-    radius = np.hypot(offset[:, None], offset)
-    return np.repeat(((radius >= 9) & (radius <= 15))[None], batch, axis=0).astype(np.float32)
+def make_rings(batch):
+    radii_mm = np.full((batch, 2), [22.5, 13.4], np.float32)  # 15 and 9 pixels
+    return np.array(rings.decode(radii_mm), np.float32)
 
 
 def test_damage_takes_away_a_sector_or_cuts_out_and_adds_discs():
-    masks = rings(200)
+    masks = make_rings(200)
     damaged = np.asarray(damage_masks(key(), masks, Augment(damage=1.0)))
     assert set(np.unique(damaged)) == {0, 1}
     lost = (masks * (1 - damaged)).sum(axis=(1, 2)) / masks[0].sum()
@@ -176,7 +176,7 @@ def test_damage_takes_away_a_sector_or_cuts_out_and_adds_discs():
 
 
 def test_damage_meets_its_share_of_the_masks_and_no_empty_one():
-    masks = rings(400)
+    masks = make_rings(400)
     masks[::4] = 0
     damaged = np.asarray(damage_masks(key(), masks, Augment(damage=0.3)))
     changed = (damaged != masks).any(axis=(1, 2))
