@@ -7,7 +7,6 @@ alone, which checks and corrects masks from anywhere.
 """
 
 import dataclasses
-import functools
 import json
 import pathlib
 import shutil
@@ -15,7 +14,6 @@ import zipfile
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
@@ -24,12 +22,12 @@ from jaxtyping import PyTree
 from acsnet_jax import __version__
 from acsnet_jax.anatomy import Thresholds
 from acsnet_jax.anatomy.cleanup import CleanupWeights
-from acsnet_jax.corrector import Corrector, Options
+from acsnet_jax.correction.corrector import CorrectionOptions, Corrector
 from acsnet_jax.files import tuples_for_lists, write_json
 from acsnet_jax.latent import Mixture
-from acsnet_jax.models import Autoencoder, ResUNet
+from acsnet_jax.models import Autoencoder, Decode, Delineate, Encode, Localise, ResUNet
 from acsnet_jax.pipeline import Bundle, Inference
-from acsnet_jax.preprocess.stages import Spec
+from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.types import InputError, Population
 
 FORMAT = 2
@@ -58,9 +56,9 @@ def save(
     folder: pathlib.Path,
     networks: dict[str, Network],
     latent: Latent,
-    spec: Spec,
+    spec: InputSpec,
     inference: Inference,
-    correction: Options,
+    correction: CorrectionOptions,
     *,
     training: dict[str, Any],
 ) -> None:
@@ -123,7 +121,7 @@ def load(
     Args:
         folder: written by `save`.
         inference: options of `Inference` to replace.
-        correction: options of `Options` to replace.
+        correction: options of `CorrectionOptions` to replace.
 
     Raises:
         InputError: the folder is no bundle, of another format, damaged, or stage 3 alone.
@@ -138,10 +136,10 @@ def load(
         )
     lv, myo = (_read_network(folder, record, name) for name in NETWORKS[:2])
     return Bundle(
-        localise=functools.partial(_localise, ResUNet(**lv.sizes), lv.variables),
-        delineate=functools.partial(_probabilities, ResUNet(**myo.sizes), myo.variables),
+        localise=Localise(ResUNet(**lv.sizes), lv.variables),
+        delineate=Delineate(ResUNet(**myo.sizes), myo.variables),
         corrector=load_corrector(folder, correction=correction),
-        spec=Spec(**record["spec"]),
+        spec=InputSpec(**record["spec"]),
         inference=Inference(**{**record["inference"], **(inference or {})}),
         cleanup=CleanupWeights(**tuples_for_lists(record["cleanup"])),
     )
@@ -154,7 +152,7 @@ def load_corrector(
 
     Args:
         folder: written by `save`, with or without the segmentation networks.
-        correction: options of `Options` to replace.
+        correction: options of `CorrectionOptions` to replace.
 
     Raises:
         InputError: the folder is no bundle, of another format, or damaged.
@@ -164,44 +162,22 @@ def load_corrector(
     network = _read_network(folder, record, "autoencoder")
     arrays = _read_arrays(folder / "latent.npz")
     model = Autoencoder(**network.sizes)
-    spec = Spec(**record["spec"])
+    spec = InputSpec(**record["spec"])
     return Corrector(
-        encode=functools.partial(encode, model, network.variables),
-        decode=functools.partial(decode, model, network.variables),
+        encode=Encode(model, network.variables),
+        decode=Decode(model, network.variables),
         population=Population(*(jnp.asarray(arrays[name]) for name in Population._fields)),
         mixture=Mixture(*(jnp.asarray(arrays[name]) for name in Mixture._fields)),
         thresholds=Thresholds(**record["thresholds"]),
         size=spec.mask_size,
         spacing_mm=spec.myo_spacing_mm,
-        options=Options(**{**record["correction"], **(correction or {})}),
+        options=CorrectionOptions(**{**record["correction"], **(correction or {})}),
     )
 
 
 def provenance(folder: str | pathlib.Path) -> dict[str, Any]:
     """What a bundle says of itself: version, networks, thresholds, training."""
     return _read_record(pathlib.Path(folder))
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _probabilities(model, variables, images):
-    """``[n, size, size]`` in [0, 255] to ``[n, size, size, outputs]`` in [0, 1]."""
-    return jax.nn.sigmoid(model.apply(variables, images[..., None], train=False))
-
-
-def _localise(model, variables, images):
-    return _probabilities(model, variables, images)[..., 0]
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def encode(model: Autoencoder, variables: PyTree, masks: jax.Array) -> jax.Array:
-    """Codes ``[n, latent]`` of masks ``[n, size, size]`` in [0, 1]."""
-    return jnp.asarray(model.apply(variables, masks[..., None], method="encode"))
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def decode(model: Autoencoder, variables: PyTree, codes: jax.Array) -> jax.Array:
-    """Masks ``Bool[n, size, size]`` of codes."""
-    return jnp.asarray(model.apply(variables, codes, method="decode"))[..., 0] > 0
 
 
 def _read_record(folder: pathlib.Path) -> dict[str, Any]:

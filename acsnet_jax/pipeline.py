@@ -17,7 +17,7 @@ from acsnet_jax import anatomy
 from acsnet_jax.anatomy.cleanup import CleanupWeights, one_lv
 from acsnet_jax.clinical.scar import clean_enhancement, core_scar, scar_moved_mm3
 from acsnet_jax.clinical.volumes import slice_extents_mm
-from acsnet_jax.corrector import (
+from acsnet_jax.correction.corrector import (
     Corrector,
     correct_stack,
     native_masks,
@@ -28,10 +28,9 @@ from acsnet_jax.corrector import (
 from acsnet_jax.preprocess.crop import uncrop
 from acsnet_jax.preprocess.grid import Grid, Working, resample_mask, to_native, to_working
 from acsnet_jax.preprocess.orient import apply_turn, invert_turn
-from acsnet_jax.preprocess.stages import Spec, lv_box, lv_images, myo_images, null_outside
-from acsnet_jax.types import InputError, Scan, Segmentation
+from acsnet_jax.preprocess.stages import InputSpec, lv_box, lv_images, myo_images, null_outside
+from acsnet_jax.types import InputError, MaskStack, Scan, Segmentation
 
-Stack = Bool[np.ndarray, "slices height width"]
 Probability = Float32[np.ndarray, "slices height width"]
 
 
@@ -73,7 +72,7 @@ class Bundle:
     localise: Callable
     delineate: Callable
     corrector: Corrector
-    spec: Spec
+    spec: InputSpec
     inference: Inference
     cleanup: CleanupWeights = dataclasses.field(default_factory=CleanupWeights)
 
@@ -88,7 +87,7 @@ class Delineation(NamedTuple):
         grid: the working grid.
     """
 
-    lv: Stack
+    lv: MaskStack
     myocardium: Probability
     enhancement: Probability
     grid: Grid
@@ -116,7 +115,7 @@ def delineate(scan: Scan, bundle: Bundle) -> Delineation:
         box = lv_box(lv, working.grid.spacing_mm, bundle.spec.margin_mm)
     except InputError as error:
         raise InputError(f"scan {scan.id}: {error}") from error
-    images = null_outside(myo_images(working, box, bundle.spec), box.half)
+    images = null_outside(myo_images(working, box, bundle.spec), box.half_side)
     probability = averaged(bundle.delineate, images, bundle.inference)
     myocardium, enhancement = (
         uncrop(
@@ -127,7 +126,7 @@ def delineate(scan: Scan, bundle: Bundle) -> Delineation:
     return Delineation(lv, myocardium, enhancement, working.grid)
 
 
-def localise(scan: Scan, bundle: Bundle) -> tuple[Stack, Grid]:
+def localise(scan: Scan, bundle: Bundle) -> tuple[MaskStack, Grid]:
     """Stage 1: one LV component a slice, on stage 1's working grid."""
     working = to_working(scan, bundle.spec.lv_spacing_mm)
     probability = lv_probability(working, bundle)
@@ -199,7 +198,7 @@ def assemble(scan: Scan, found: Delineation, bundle: Bundle) -> Segmentation:
 
 
 def _scar_moved(
-    scan: Scan, marked: Stack, before: Stack, after: Stack
+    scan: Scan, marked: MaskStack, before: MaskStack, after: MaskStack
 ) -> Float64[np.ndarray, "slices"] | None:
     """Enhancement that the latent correction moved; None where there is no slice distance."""
     if len(marked) < 2:
@@ -208,7 +207,7 @@ def _scar_moved(
     return scar_moved_mm3(marked, before, after, scan.spacing_mm, extents)
 
 
-def trimmed(myocardium: Stack, max_change: float) -> Bool[np.ndarray, "slices"]:
+def trimmed(myocardium: MaskStack, max_change: float) -> Bool[np.ndarray, "slices"]:
     """Slices between apex and base; see `acsnet_jax.anatomy.trim_stack`."""
     holes = np.stack([ndimage.binary_fill_holes(mask) & ~mask for mask in myocardium])
     kept = anatomy.trim_stack(
@@ -217,7 +216,7 @@ def trimmed(myocardium: Stack, max_change: float) -> Bool[np.ndarray, "slices"]:
     return np.asarray(kept)[: len(myocardium)]
 
 
-def blood_pools(myocardium: Stack, lv: Stack) -> Stack:
+def blood_pools(myocardium: MaskStack, lv: MaskStack) -> MaskStack:
     """The cavity of rings; in open slices what stage 1's LV and the wall's hull share."""
     cavities = np.stack([ndimage.binary_fill_holes(mask) & ~mask for mask in myocardium])
     for index, mask in enumerate(myocardium):

@@ -21,6 +21,9 @@ SpacingLike = ArrayLike | Sequence[ArrayLike]
 
 Mask = Bool[Array | np.ndarray, "*batch height width"]
 
+MaskStack = Bool[np.ndarray, "slices height width"]
+"""Masks of the slices of a stack, on the host."""
+
 
 class InputError(ValueError):
     """Bad input from outside. The message is one line: the file, the slice, and the fix.

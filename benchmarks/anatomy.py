@@ -26,9 +26,8 @@ from scipy import ndimage
 from acsnet_jax import anatomy
 from acsnet_jax.app import use_compilation_cache
 from acsnet_jax.types import InputError
-from benchmarks import record
-from tests.anatomy import masks as generators
-from tests.anatomy import oracle
+from benchmarks import oracle, record
+from benchmarks import random_masks as generators
 
 SIZE = 128
 SPACING_MM = 1.5

@@ -26,19 +26,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from acsnet_jax import anatomy, bundle, latent
-from acsnet_jax.anatomy.damage import KINDS, STRENGTHS, damage
 from acsnet_jax.app import use_compilation_cache
-from acsnet_jax.models import Autoencoder
-from acsnet_jax.phantom import make_cohort
-from acsnet_jax.preprocess.stages import Spec
+from acsnet_jax.evaluation.damage import KINDS, STRENGTHS, damage
+from acsnet_jax.models import Autoencoder, Decode, Encode
+from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.report.drawing import ACCENT, SECOND
+from acsnet_jax.synthesis.phantom import make_cohort
 from acsnet_jax.training.augment import Augment
 from acsnet_jax.training.datasets import mask_dataset
 from acsnet_jax.training.masks import train_autoencoder
 from acsnet_jax.training.settings import Optimisation
 from acsnet_jax.types import Correction, Population
-from benchmarks import record
-from tests.anatomy import oracle
+from benchmarks import oracle, record
 
 _BUNDLE = flags.DEFINE_string("bundle", "", "A trained system; a small one by default.")
 _MASKS = flags.DEFINE_list("masks", "1,12,64,256,1024,4096,16384,65536", "Masks at once.")
@@ -121,7 +120,7 @@ def load(folder: str) -> World:
 
 def train() -> World:
     """A small system on the embedded phantoms."""
-    spec = Spec(myo_spacing_mm=2.0, mask_size=64)
+    spec = InputSpec(myo_spacing_mm=2.0, mask_size=64)
     spacing = (2.0, 2.0)
     masks = mask_dataset(make_cohort(40, 0, modality="lge", size=128), spec).images > 0
     model = Autoencoder(size=64, latent=16, filters=(8, 16, 32, 64))
@@ -131,8 +130,8 @@ def train() -> World:
         augment=Augment(rotation_deg=180.0, scale=0.1, shift_px=1.0),
         optimisation=Optimisation(batch_size=8, epochs=40, learning_rate=2e-3),
     )
-    encode = functools.partial(bundle.encode, model, variables)
-    decode = functools.partial(bundle.decode, model, variables)
+    encode = Encode(model, variables)
+    decode = Decode(model, variables)
     thresholds = anatomy.fit_thresholds(masks, spacing)
     is_valid = functools.partial(anatomy.is_valid, spacing_mm=spacing, thresholds=thresholds)
     mixture = latent.fit_mixture(np.asarray(encode(jnp.asarray(masks, jnp.float32))), 4, seed=0)

@@ -6,12 +6,12 @@ from typing import Any
 import ml_collections
 from ml_collections import config_dict
 
-from acsnet_jax.corrector import Options
+from acsnet_jax.correction.corrector import CorrectionOptions
 from acsnet_jax.jobs.evaluate import Targets
 from acsnet_jax.pipeline import Inference
-from acsnet_jax.preprocess.stages import Spec
+from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.training.augment import Augment
-from acsnet_jax.training.cohort import Data
+from acsnet_jax.training.cohort import CohortOptions
 from acsnet_jax.training.latent_space import LatentOptions
 from acsnet_jax.training.settings import Optimisation
 
@@ -56,8 +56,8 @@ def training(task: str, **changes: Any) -> ml_collections.ConfigDict:
             "task": task,
             "seed": 0,
             "workdir": f"runs/{task}",
-            "data": section(Data(**{"cine_format": "phantom", **changes.get("data", {})})),
-            "spec": section(Spec(**changes.get("spec", {}))),
+            "data": section(CohortOptions(**{"cine_format": "phantom", **changes.get("data", {})})),
+            "spec": section(InputSpec(**changes.get("spec", {}))),
             **network(task, changes),
         }
     )
@@ -79,12 +79,12 @@ def study(
         {
             "seed": 0,
             "workdir": workdir,
-            "data": section(Data(**data)),
-            "spec": section(Spec(**spec)),
+            "data": section(CohortOptions(**data)),
+            "spec": section(InputSpec(**spec)),
             "networks": {task: network(task, changes) for task, changes in networks.items()},
             "latent": section(LatentOptions(**latent)),
             "inference": section(Inference(**inference)),
-            "correction": section(Options(**correction)),
+            "correction": section(CorrectionOptions(**correction)),
             "targets": section(Targets(**targets)),
         }
     )

@@ -12,7 +12,7 @@ own grid come back as they were.
 
 import ml_collections
 
-from acsnet_jax.jobs.correct import Settings
+from acsnet_jax.jobs.correct import LabelFileOptions
 
 
 def get_config():
@@ -31,8 +31,8 @@ def get_config():
             "axis": 0,
             "trim": False,  # empty the slices beyond apex and base; needs the order of the files
             "slice_order": "",  # "apex_first" or "base_first"
-            "max_change": Settings.max_change,  # of the area between slices, for trim
-            # Replace fields of the bundle's correction `Options`; scope "all" for every slice.
+            "max_change": LabelFileOptions.max_change,  # of the area between slices, for trim
+            # Replace fields of the bundle's `CorrectionOptions`; scope "all" for every slice.
             "correction": {"scope": "invalid"},
         }
     )

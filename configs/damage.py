@@ -4,14 +4,14 @@
         --config.split=RUN --config.data.format=emidec --config.data.root=DIR --workdir=OUT
 
 RUN is a training run's folder, whose split.json says who was held out. The predicted myocardium of
-every slice is taken as it is and damaged in six ways at five strengths (acsnet_jax.anatomy.damage);
-nothing, the cleaning of components, and the latent correction of invalid or of all masks mend it.
-Writes damage.md, .csv, .json and .png, and examples.png.
+every slice is taken as it is and damaged in six ways at five strengths
+(acsnet_jax.evaluation.damage); nothing, the cleaning of components, and the latent correction of
+invalid or of all masks mend it. Writes damage.md, .csv, .json and .png, and examples.png.
 """
 
 import ml_collections
 
-from acsnet_jax.training.cohort import Data
+from acsnet_jax.training.cohort import CohortOptions
 from configs import common
 
 
@@ -23,7 +23,7 @@ def get_config():
             "split": "",
             "turn": 0,  # 1..7 stores every held-out scan turned or mirrored, as in evaluate.py
             "seed": 0,  # of the damage
-            "data": common.section(Data()),
+            "data": common.section(CohortOptions()),
             "inference": ml_collections.ConfigDict({}),
             "correction": ml_collections.ConfigDict({}),  # a scope given here is not used
         }

@@ -9,7 +9,7 @@ RUN is a training run's folder, whose split.json says who was held out.
 import ml_collections
 
 from acsnet_jax.jobs.evaluate import Targets
-from acsnet_jax.training.cohort import Data
+from acsnet_jax.training.cohort import CohortOptions
 from configs import common
 
 
@@ -20,7 +20,7 @@ def get_config():
             "bundle": "runs/bundle",
             "split": "",
             "turn": 0,  # 1..7 stores every held-out scan turned or mirrored, to see what it changes
-            "data": common.section(Data()),
+            "data": common.section(CohortOptions()),
             "inference": ml_collections.ConfigDict({}),
             "correction": ml_collections.ConfigDict({}),
             "targets": common.section(Targets()),

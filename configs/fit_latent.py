@@ -10,7 +10,7 @@ With --config.select=True, autoencoders of four latent dimensions are trained an
 
 import ml_collections
 
-from acsnet_jax.corrector import Options
+from acsnet_jax.correction.corrector import CorrectionOptions
 from acsnet_jax.pipeline import Inference
 from acsnet_jax.training.latent_space import LatentOptions, Selection
 from configs import common
@@ -26,6 +26,6 @@ def get_config():
             "selection": common.section(Selection()),
             "latent": common.section(LatentOptions()),
             "inference": common.section(Inference()),
-            "correction": common.section(Options()),
+            "correction": common.section(CorrectionOptions()),
         }
     )

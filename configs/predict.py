@@ -23,7 +23,7 @@ def get_config():
             "series": "",  # number or UID, for a folder with several short-axis stacks
             # Intensity of no signal, for phase-sensitive images; not set, the reader's or 0.
             "signal_zero": config_dict.placeholder(float),
-            # Replace fields of the bundle's `Inference` and correction `Options`.
+            # Replace fields of the bundle's `Inference` and `CorrectionOptions`.
             "inference": ml_collections.ConfigDict({}),
             "correction": ml_collections.ConfigDict({}),
         }

@@ -7,7 +7,7 @@ Seconds a hundred scans. Without a root it writes phantoms.
 
 import ml_collections
 
-from acsnet_jax.training.cohort import Data
+from acsnet_jax.training.cohort import CohortOptions
 from configs import common
 
 
@@ -17,6 +17,6 @@ def get_config():
             "workdir": "runs/store",
             "modality": "",  # "lge" or "cine" where the files do not tell
             "as_dicom": False,  # phantoms only: write DICOM folders, to try the real reader
-            "data": common.section(Data()),
+            "data": common.section(CohortOptions()),
         }
     )

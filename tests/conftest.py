@@ -11,6 +11,7 @@ os.environ["XLA_FLAGS"] = (
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import jax
+import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
@@ -21,6 +22,8 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 _HOOK = install_import_hook("acsnet_jax", "beartype.beartype")
+
+from acsnet_jax.types import Correction, Label, Scan, Segmentation  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -37,3 +40,60 @@ def data_root() -> pathlib.Path:
     if not root or not pathlib.Path(root).is_dir():
         pytest.skip("needs real scans: set ACSNET_DATA to a folder of emidec/, acdc/, sunnybrook/")
     return pathlib.Path(root)
+
+
+def _annulus(size, centre, inner, outer):
+    rows, columns = np.indices((size, size))
+    radius = np.hypot(rows - centre[0], columns - centre[1])
+    return (radius >= inner) & (radius < outer), radius < inner
+
+
+@pytest.fixture
+def make_segmentation():
+    """A scan of four slices with a ring and a scar in each, and the same shifted as prediction."""
+
+    def make(scan_id="one", *, shift=(0, 0), labelled=True, slices=4, scar=True):
+        rng = np.random.default_rng(len(scan_id))
+        wall, cavity = (np.stack([mask] * slices) for mask in _annulus(48, (24.0, 20.0), 6.0, 10.0))
+        enhancement = wall & (np.arange(48) < 20)[:, None] if scar else np.zeros_like(wall)
+        labels = np.zeros(wall.shape, np.uint8)
+        labels[wall], labels[cavity] = Label.MYOCARDIUM, Label.BLOOD_POOL
+        labels[enhancement] = Label.ENHANCEMENT
+        image = rng.uniform(0, 100, wall.shape) + 100 * enhancement
+        core = enhancement & (image >= 0.5 * image[enhancement].max()) if scar else enhancement
+        scan = Scan(
+            id=scan_id,
+            image=image.astype(np.float32),
+            spacing_mm=(1.5, 1.25),
+            positions_mm=np.arange(slices) * 8.0,
+            affine=np.eye(4),
+            oriented=False,
+            modality="lge",
+            labels=labels if labelled else None,
+            labelled=np.full(slices, labelled),
+            has_enhancement=labelled,
+            file_order=np.arange(slices),
+            file_affine=np.eye(4),
+        )
+        moved = (np.roll(mask, shift, (1, 2)) for mask in (wall, cavity, enhancement, core))
+        return Segmentation(scan, *moved, np.full(slices, True), None, (1.5, 1.5))
+
+    return make
+
+
+@pytest.fixture
+def correction():
+    """Three masks: valid as it was, corrected, empty."""
+    mask = np.zeros((3, 16, 16), bool)
+    mask[:2, 4:12, 4:12] = True
+    mask[:2, 6:10, 6:10] = False
+    return Correction(
+        mask=mask,
+        alpha=np.array([0.0, 0.25, 0.0]),
+        neighbour=np.array([-1, 7, -1]),
+        distance=np.array([np.nan, 2.5, np.nan]),
+        valid_before=np.array([True, False, False]),
+        failed_before=np.array([[False, False], [True, True], [False, False]]),
+        pixels_changed=np.array([0, 4, 0]),
+        empty=np.array([False, False, True]),
+    )

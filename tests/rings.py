@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from acsnet_jax import anatomy, latent
-from acsnet_jax.corrector import Corrector, Options
+from acsnet_jax.correction.corrector import CorrectionOptions, Corrector
 from acsnet_jax.types import Population
 
 SIZE = 64
@@ -53,5 +53,5 @@ def make_corrector():
         thresholds=THRESHOLDS,
         size=SIZE,
         spacing_mm=SPACING,
-        options=Options(alphas=16),
+        options=CorrectionOptions(alphas=16),
     )

@@ -19,23 +19,21 @@ TOPS = ("acsnet_jax", "experiments", "configs", "benchmarks")
 LAYERS = (
     {"types"},
     {"ops", "app", "files"},
-    {"anatomy", "losses", "metrics", "io", "preprocess", "phantom"},
+    {"anatomy", "losses", "metrics", "io", "preprocess"},
+    {"synthesis"},
     {"models", "latent", "clinical"},
-    {"corrector", "pipeline", "bundle", "training"},
+    {"correction"},
+    {"pipeline"},
+    {"bundle"},
+    {"training"},
+    {"evaluation"},
     {"report"},
     {"jobs"},
-    {"configs", "experiments", "benchmarks"},
+    {"configs"},
+    {"experiments", "benchmarks", "examples"},
 )
-NEIGHBOURS = {
-    ("phantom", "preprocess"),  # phantoms and pseudo-enhancement share the shape of infarcts
-    ("bundle", "pipeline"),
-    ("bundle", "corrector"),
-    ("pipeline", "corrector"),
-    ("training", "bundle"),
-    ("experiments", "configs"),
-    ("benchmarks", "configs"),
-}
-FLAX_FREE = ("anatomy", "latent", "corrector", "pipeline")
+NEIGHBOURS: set[tuple[str, str]] = set()
+FLAX_FREE = ("anatomy", "latent", "correction", "pipeline")
 FLAX_MODULES = {"models", "training", "bundle"}
 
 # Optional arguments that may stand in a position: the design fixes the first two signatures.

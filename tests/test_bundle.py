@@ -8,14 +8,14 @@ import pytest
 from acsnet_jax import bundle as bundles
 from acsnet_jax import latent
 from acsnet_jax.anatomy import Thresholds
-from acsnet_jax.corrector import Options
+from acsnet_jax.correction.corrector import CorrectionOptions
 from acsnet_jax.models import Autoencoder, ResUNet
 from acsnet_jax.pipeline import Inference
-from acsnet_jax.preprocess.stages import Spec
+from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.types import InputError, Population
 
-SPEC = Spec(2.0, 32, 2.0, 16, 16, 10.0, "percentile")
-OPTIONS = Options(alphas=8)
+SPEC = InputSpec(2.0, 32, 2.0, 16, 16, 10.0, "percentile")
+OPTIONS = CorrectionOptions(alphas=8)
 SIZES = {
     "lv": {"filters": (2, 4), "bridge": 4, "outputs": 1, "dropout": 0.1},
     "myo": {"filters": (2, 4), "bridge": 4, "outputs": 2, "dropout": 0.1},
@@ -71,7 +71,7 @@ def test_options_can_be_replaced(tmp_path, parts):
         save(tmp_path / "bundle", parts), inference={"batch": 3}, correction={"scope": "all"}
     )
     assert loaded.inference == Inference(turns=1, batch=3)
-    assert loaded.corrector.options == Options(alphas=8, scope="all")
+    assert loaded.corrector.options == CorrectionOptions(alphas=8, scope="all")
 
 
 def test_stage_3_stands_alone(tmp_path, parts):

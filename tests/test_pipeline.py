@@ -9,10 +9,10 @@ from rings import SIZE, SPACING, make_corrector
 
 from acsnet_jax import clinical, pipeline
 from acsnet_jax.anatomy.cleanup import CleanupWeights
-from acsnet_jax.corrector import delta, on_native
+from acsnet_jax.correction.corrector import delta, on_native
 from acsnet_jax.preprocess.grid import make_grid, masks_to_working
 from acsnet_jax.preprocess.orient import apply_turn
-from acsnet_jax.preprocess.stages import Spec
+from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.types import InputError, Label, Scan
 
 
@@ -24,7 +24,7 @@ def bundle():
             [(images > 60) & (images < 180), images > 400], -1
         ).astype(jnp.float32),
         corrector=make_corrector(),
-        spec=Spec(2.0, 96, SPACING, SIZE, SIZE, 12.0, "literal"),
+        spec=InputSpec(2.0, 96, SPACING, SIZE, SIZE, 12.0, "literal"),
         inference=pipeline.Inference(turns=1, batch=4, max_change=0.9),
         cleanup=CleanupWeights(),
     )

@@ -2,7 +2,6 @@
 
 from acsnet_jax.anatomy.criteria import (
     CRITERIA,
-    Anatomy,
     Criterion,
     Thresholds,
     check,
@@ -10,9 +9,8 @@ from acsnet_jax.anatomy.criteria import (
     fit_bounds,
     fit_thresholds,
     is_valid,
-    measure,
-    regions,
 )
+from acsnet_jax.anatomy.measures import Anatomy, measure, regions
 from acsnet_jax.anatomy.volume import fit_max_change, trim_stack
 
 __all__ = [

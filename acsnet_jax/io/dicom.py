@@ -90,7 +90,7 @@ class Frame:
 
 
 @dataclasses.dataclass(frozen=True)
-class Stack:
+class FrameStack:
     """Parallel planes of one series, ordered by position along row x column.
 
     Attributes:
@@ -239,7 +239,7 @@ def read_frames(path: str | pathlib.Path) -> list[Frame]:
     return frames
 
 
-def find_stack(path: str | pathlib.Path, *, series: int | str | None = None) -> Stack:
+def find_stack(path: str | pathlib.Path, *, series: int | str | None = None) -> FrameStack:
     """The short-axis stack at or below ``path``; arguments and errors as of `read_dicom`."""
     groups, unplaced = _group(read_frames(path))
     group = _choose_group(groups, unplaced, series, str(path))
@@ -250,7 +250,7 @@ def find_stack(path: str | pathlib.Path, *, series: int | str | None = None) -> 
     return _stack(group, str(path))
 
 
-def choose_phase(stack: Stack, *, trigger_ms: int | float | None = None) -> list[Frame]:
+def choose_phase(stack: FrameStack, *, trigger_ms: int | float | None = None) -> list[Frame]:
     """One frame a position: end-diastole, or the phase nearest to ``trigger_ms``.
 
     End-diastole is the phase of the smallest trigger time. Where none is early in the cycle (only
@@ -264,7 +264,7 @@ def choose_phase(stack: Stack, *, trigger_ms: int | float | None = None) -> list
 
 
 def load_stack(
-    stack: Stack,
+    stack: FrameStack,
     frames: Sequence[Frame],
     *,
     where: str,
@@ -587,7 +587,7 @@ def _size(frame: Frame) -> tuple[int, int]:
     return int(frame.header.Rows), int(frame.header.Columns)
 
 
-def _stack(group: list[Frame], where: str) -> Stack:
+def _stack(group: list[Frame], where: str) -> FrameStack:
     """Orders one group, and checks sizes, phases and distances."""
     first = group[0]
     for frame in group[1:]:
@@ -619,7 +619,7 @@ def _stack(group: list[Frame], where: str) -> Stack:
             f"{min(counts)} to {max(counts)} images a position, told apart by trigger time: "
             "a slice may have been acquired twice"
         )
-    return Stack(slices, positions, problems)
+    return FrameStack(slices, positions, problems)
 
 
 def _phase_distance(
@@ -812,7 +812,7 @@ def _drift(
     return [f"slices are shifted in plane, by up to {max(shift, slant):.1f} mm a slice"]
 
 
-def _guess_modality(stack: Stack, frames: Sequence[Frame]) -> tuple[Modality, str]:
+def _guess_modality(stack: FrameStack, frames: Sequence[Frame]) -> tuple[Modality, str]:
     """The modality, and what it rests on."""
     if stack.phases > 1:
         return "cine", "several phases"
@@ -834,7 +834,7 @@ def _guess_modality(stack: Stack, frames: Sequence[Frame]) -> tuple[Modality, st
     return "lge", "default"
 
 
-def _pseudonym(stack: Stack) -> str:
+def _pseudonym(stack: FrameStack) -> str:
     """``scan-`` and ten hexadecimal digits of a SHA-256 of study and series UID."""
     study = _text(stack.frames[0][0], "StudyInstanceUID")
     digest = hashlib.sha256((study + "".join(stack.series)).encode()).hexdigest()

@@ -24,13 +24,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.openers import Opener
 from nibabel.spatialimages import HeaderDataError
 
-from acsnet_jax.io.stack import (
-    SliceOrder,
-    build_scan,
-    check_finite,
-    check_spacing,
-    safe_id,
-)
+from acsnet_jax.io.stack import SliceOrder, build_scan, check_finite, check_spacing, safe_id
 from acsnet_jax.types import InputError, Label, Modality, Scan, Tissue
 
 GEOMETRY_FIELDS = ("pixdim", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y")

@@ -198,7 +198,7 @@ def _contoured_series(folder: pathlib.Path, contours: Contours) -> pathlib.Path:
     return max(series, key=lambda s: sum(_number(p) in contours for p in s.glob("*.dcm")))
 
 
-def _end_diastole_ms(stack: dicom.Stack, contours: Contours) -> float | None:
+def _end_diastole_ms(stack: dicom.FrameStack, contours: Contours) -> float | None:
     """Trigger time of the phase with outer contours or, without any, with the largest cavities.
 
     None, for the header's own end-diastole, if nothing is contoured.

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from acsnet_jax import anatomy, report
 from acsnet_jax import bundle as bundles
-from acsnet_jax.corrector import check_stack
+from acsnet_jax.correction.corrector import check_stack
 from acsnet_jax.io.masks import (
     LabelStack,
     check_labels_occur,

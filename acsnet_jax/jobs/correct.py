@@ -15,7 +15,8 @@ from tqdm import tqdm
 from acsnet_jax import anatomy, report
 from acsnet_jax import bundle as bundles
 from acsnet_jax.clinical import scar_moved_mm3
-from acsnet_jax.corrector import Corrector, check_stack, correct_native
+from acsnet_jax.correction.certificates import Certificate, certificates_of
+from acsnet_jax.correction.corrector import Corrector, check_stack, correct_native
 from acsnet_jax.files import write_json
 from acsnet_jax.io.masks import LabelStack, mask_of, parse_labels, read_labels, write_labels
 from acsnet_jax.io.stack import check_choice
@@ -32,7 +33,7 @@ Order = Literal["apex_first", "base_first"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class LabelFileOptions:
     """How label files are read and written.
 
     Attributes:
@@ -62,7 +63,7 @@ class Corrected(NamedTuple):
     """
 
     values: Integer[np.ndarray, "slices height width"]
-    certificates: list[report.Certificate]
+    certificates: list[Certificate]
 
 
 class FileSummary(NamedTuple):
@@ -103,12 +104,12 @@ def correct(config: Config, workdir: pathlib.Path) -> list[FileSummary]:
     order = config.slice_order
     if config.trim:
         check_choice("config.trim needs config.slice_order, which", order, Order)
-    settings = Settings(
+    settings = LabelFileOptions(
         labels=labels,
         scar_labels=parse_labels(config.scar_labels),
         axis=config.axis,
         trim=config.trim,
-        slice_order=order or Settings.slice_order,
+        slice_order=order or LabelFileOptions.slice_order,
         max_change=config.max_change,
     )
     corrector = bundles.load_corrector(config.bundle, correction=config.correction.to_dict())
@@ -119,7 +120,7 @@ def correct(config: Config, workdir: pathlib.Path) -> list[FileSummary]:
 def correct_files(
     files: Mapping[str, pathlib.Path],
     corrector: Corrector,
-    settings: Settings,
+    settings: LabelFileOptions,
     workdir: pathlib.Path,
 ) -> list[FileSummary]:
     """Write ``NAME.nii.gz`` and ``NAME.json`` of each file, and ``corrections.csv`` of all.
@@ -170,7 +171,7 @@ def correct_files(
 
 
 def correct_labels(
-    stack: LabelStack, corrector: Corrector, settings: Settings, *, name: str
+    stack: LabelStack, corrector: Corrector, settings: LabelFileOptions, *, name: str
 ) -> Corrected:
     """Correct the myocardium of one file on its own grid.
 
@@ -213,7 +214,7 @@ def correct_labels(
         scar = mask_of(stack.values, settings.scar_labels)
         extents = np.full(len(before), stack.distance_mm)
         moved = scar_moved_mm3(scar, before, after, stack.spacing_mm, extents)
-    certificates = report.certificates_of(
+    certificates = certificates_of(
         correction,
         [criterion.name for criterion in anatomy.CRITERIA],
         stack.spacing_mm,
@@ -238,7 +239,7 @@ def relabelled(
     return values
 
 
-def _record(settings: Settings, corrector: Corrector) -> dict[str, Any]:
+def _record(settings: LabelFileOptions, corrector: Corrector) -> dict[str, Any]:
     """What a result depends on, as JSON gives it back."""
     codes = np.asarray(corrector.population.codes)
     record = {
@@ -293,11 +294,11 @@ def _finished(workdir: pathlib.Path, name: str, record: dict[str, Any]) -> FileS
         raise InputError(
             f"{path} was made with other settings: choose another --workdir, or remove it"
         )
-    certificates = [report.Certificate(**one) for one in found["certificates"]]
+    certificates = [Certificate(**one) for one in found["certificates"]]
     return _summary(name, certificates, found["slice_distance_mm"])
 
 
-def _summary(name: str, certificates: list[report.Certificate], distance_mm: float) -> FileSummary:
+def _summary(name: str, certificates: list[Certificate], distance_mm: float) -> FileSummary:
     drawn = [one for one in certificates if not one.empty]
     moved = [one.scar_moved_mm3 for one in certificates if one.scar_moved_mm3 is not None]
     return FileSummary(

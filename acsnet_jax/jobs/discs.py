@@ -23,11 +23,11 @@ from matplotlib.patches import Patch
 from scipy import ndimage
 from tqdm import tqdm
 
-from acsnet_jax import bundle, latent
-from acsnet_jax.anatomy.damage import Kind, damage
+from acsnet_jax import latent
+from acsnet_jax.evaluation.damage import Kind, damage
 from acsnet_jax.files import write_json
 from acsnet_jax.metrics import dice
-from acsnet_jax.models import Autoencoder
+from acsnet_jax.models import Autoencoder, Decode, Encode
 from acsnet_jax.report import drawing
 from acsnet_jax.report.tables import TextTable, aligned
 from acsnet_jax.training.augment import Augment
@@ -109,8 +109,8 @@ def correct_discs(
         optimisation=from_config(Optimisation, config.optimisation),
         seed=config.seed,
     )
-    encode = functools.partial(bundle.encode, model, variables)
-    decode = functools.partial(bundle.decode, model, variables)
+    encode = Encode(model, variables)
+    decode = Decode(model, variables)
     bounds = fit(train)
     delta = functools.partial(is_valid, bounds=bounds)
     codes = encode(jnp.asarray(train, jnp.float32))
@@ -192,7 +192,7 @@ def damage_discs(discs: Discs, strength: int, seed: int) -> Bool[np.ndarray, "ki
 
     Args:
         discs: undamaged.
-        strength: 1 to 5, see `acsnet_jax.anatomy.damage`; a pixel stands for a millimetre.
+        strength: 1 to 5, see `acsnet_jax.evaluation.damage`; a pixel stands for a millimetre.
         seed: chooses the places.
 
     Raises:
@@ -295,7 +295,7 @@ def draw_outcomes(outcomes: Mapping[str, Outcome], truth: Discs, path: pathlib.P
 
 
 def _draw_mask(
-    axes: Axes, outcome: Outcome, at: tuple[int, int], truth: np.ndarray, box: drawing.Box
+    axes: Axes, outcome: Outcome, at: tuple[int, int], truth: np.ndarray, box: drawing.Extent
 ) -> None:
     mask = outcome.masks[at][box]
     color = drawing.ACCENT if outcome.valid[at] else drawing.MUTED

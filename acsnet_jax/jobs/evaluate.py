@@ -11,12 +11,14 @@ from tqdm import tqdm
 
 from acsnet_jax import anatomy, report
 from acsnet_jax import bundle as bundles
-from acsnet_jax.corrector import Corrector, delta
+from acsnet_jax.correction.certificates import Certificate, certificates
+from acsnet_jax.correction.corrector import Corrector, delta
+from acsnet_jax.evaluation import evaluate as evaluate_segmentations
+from acsnet_jax.evaluation.summary import SliceRecord, VolumeRecord, table1, table2
 from acsnet_jax.files import write_json, write_text
-from acsnet_jax.metrics import SliceRecord, VolumeRecord, table1, table2
 from acsnet_jax.pipeline import segment
-from acsnet_jax.preprocess.cine_to_lge import conversion_steps
 from acsnet_jax.preprocess.orient import turned_scan
+from acsnet_jax.synthesis.cine_to_lge import conversion_steps
 from acsnet_jax.training import cohort as cohorts
 from acsnet_jax.training.record import read as read_record
 from acsnet_jax.training.settings import Config, from_config
@@ -45,7 +47,7 @@ def evaluate(config: Config, workdir: pathlib.Path) -> None:
         load_cohort(config, workdir),
         pathlib.Path(config.bundle),
         workdir,
-        data=from_config(cohorts.Data, config.data),
+        data=from_config(cohorts.CohortOptions, config.data),
         targets=from_config(Targets, config.targets),
         config=config.to_dict(),
         inference=config.inference.to_dict(),
@@ -65,7 +67,7 @@ def load_cohort(config: Config, workdir: pathlib.Path) -> cohorts.Cohort:
     workdir.mkdir(parents=True, exist_ok=True)
     if config.split and not (workdir / "split.json").exists():
         write_text((pathlib.Path(config.split) / "split.json").read_text(), workdir / "split.json")
-    cohort = cohorts.load(from_config(cohorts.Data, config.data), workdir)
+    cohort = cohorts.load(from_config(cohorts.CohortOptions, config.data), workdir)
     if config.turn:
         turned = [turned_scan(scan, config.turn) for scan in cohort.test]
         cohort = dataclasses.replace(cohort, test=turned)
@@ -77,7 +79,7 @@ def write_evaluation(
     folder: pathlib.Path,
     workdir: pathlib.Path,
     *,
-    data: cohorts.Data,
+    data: cohorts.CohortOptions,
     targets: Targets,
     config: Mapping,
     inference: Mapping | None = None,
@@ -96,7 +98,7 @@ def write_evaluation(
         segment(scan, bundle)
         for scan in tqdm(cohort.test, desc="segment", unit="scan", disable=None)
     ]
-    records = report.evaluate(segmentations)
+    records = evaluate_segmentations(segmentations)
     rows = table1(records.slices), table2(records.volumes)
     report.write_tables(*rows, workdir)
     report.write_csv(report.slices_table(records.slices), workdir / "slices.csv")
@@ -134,9 +136,7 @@ def write_evaluation(
     )
 
 
-def certify(
-    segmentations: Sequence[Segmentation], corrector: Corrector
-) -> list[report.Certificate]:
+def certify(segmentations: Sequence[Segmentation], corrector: Corrector) -> list[Certificate]:
     """Certificates of all slices."""
     names = [criterion.name for criterion in anatomy.CRITERIA]
 
@@ -146,7 +146,7 @@ def certify(
     return [
         certificate
         for segmentation in segmentations
-        for certificate in report.certificates(segmentation, names, is_valid)
+        for certificate in certificates(segmentation, names, is_valid)
     ]
 
 
@@ -246,7 +246,7 @@ def _pictures(segmentations, records, cohort, folder, runs) -> list[report.Pictu
     return pictures
 
 
-def _data_summary(cohort: cohorts.Cohort, data: cohorts.Data) -> dict[str, str]:
+def _data_summary(cohort: cohorts.Cohort, data: cohorts.CohortOptions) -> dict[str, str]:
     kinds = {
         "Training LGE scans": [s for s in cohort.train if s.modality == "lge"],
         "Training cine scans (LGE-like)": [s for s in cohort.train if s.modality == "cine"],

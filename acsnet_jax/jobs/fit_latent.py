@@ -1,7 +1,6 @@
 """From training runs to a bundle: choose and fit the latent space, put everything in one folder."""
 
 import dataclasses
-import functools
 import json
 import logging
 import pathlib
@@ -10,8 +9,9 @@ from collections.abc import Callable
 import ml_collections
 
 from acsnet_jax import bundle, latent, report
-from acsnet_jax.corrector import Options
+from acsnet_jax.correction.corrector import CorrectionOptions
 from acsnet_jax.files import write_json
+from acsnet_jax.models import Autoencoder, Decode, Encode
 from acsnet_jax.pipeline import Inference
 from acsnet_jax.training import cohort as cohorts
 from acsnet_jax.training.latent_space import (
@@ -23,7 +23,7 @@ from acsnet_jax.training.latent_space import (
 )
 from acsnet_jax.training.loop import train_and_evaluate
 from acsnet_jax.training.runs import as_network, load_run
-from acsnet_jax.training.settings import Config, Settings, from_config
+from acsnet_jax.training.settings import Config, RunSettings, from_config
 from acsnet_jax.training.state import TrainState
 from acsnet_jax.types import InputError
 
@@ -59,7 +59,7 @@ def fit_latent(config: Config, workdir: pathlib.Path) -> None:
         cohort,
         options,
         from_config(Inference, config.inference),
-        from_config(Options, config.correction),
+        from_config(CorrectionOptions, config.correction),
         autoencoder=autoencoder,
     )
 
@@ -119,7 +119,7 @@ def make_bundle(
     cohort: cohorts.Cohort,
     options: LatentOptions,
     inference: Inference,
-    correction: Options,
+    correction: CorrectionOptions,
     *,
     autoencoder: pathlib.Path | None = None,
 ) -> LatentSpace:
@@ -163,15 +163,13 @@ def make_bundle(
     return space
 
 
-def _coders(settings: Settings, state: TrainState) -> tuple[Callable, Callable]:
+def _coders(settings: RunSettings, state: TrainState) -> tuple[Callable, Callable]:
     """Encoder and decoder of a run."""
-    return (
-        functools.partial(bundle.encode, settings.model, state.variables),
-        functools.partial(bundle.decode, settings.model, state.variables),
-    )
+    assert isinstance(settings.model, Autoencoder)
+    return Encode(settings.model, state.variables), Decode(settings.model, state.variables)
 
 
-def _training(space: LatentSpace, cohort: cohorts.Cohort, data: cohorts.Data) -> dict:
+def _training(space: LatentSpace, cohort: cohorts.Cohort, data: cohorts.CohortOptions) -> dict:
     """What the bundle tells of its making."""
     return {
         "data": {"format": data.format, "cine_format": data.cine_format, "seed": data.seed},

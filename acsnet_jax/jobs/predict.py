@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from acsnet_jax import bundle as bundles
 from acsnet_jax import clinical, report
-from acsnet_jax.corrector import Corrector
+from acsnet_jax.correction.corrector import Corrector
 from acsnet_jax.files import write_json
 from acsnet_jax.io import discover, write_segmentation
 from acsnet_jax.jobs.evaluate import certify

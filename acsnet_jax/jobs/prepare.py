@@ -8,7 +8,7 @@ import numpy as np
 from acsnet_jax import report
 from acsnet_jax.io import prepare as preparation
 from acsnet_jax.io import read_scan, write_scan
-from acsnet_jax.phantom import make_cohort, write_dicom
+from acsnet_jax.synthesis.phantom import make_cohort, write_dicom
 from acsnet_jax.training.settings import Config
 from acsnet_jax.types import InputError
 

@@ -6,7 +6,7 @@ import pathlib
 import ml_collections
 
 from acsnet_jax import bundle
-from acsnet_jax.corrector import Options
+from acsnet_jax.correction.corrector import CorrectionOptions
 from acsnet_jax.jobs.evaluate import Targets, write_evaluation
 from acsnet_jax.jobs.fit_latent import make_bundle
 from acsnet_jax.pipeline import Inference
@@ -32,7 +32,7 @@ def reproduce(config: Config, workdir: pathlib.Path) -> None:
     if path.exists():
         _LOG.info("nothing left to do; the report is %s", path)
         return
-    data = from_config(cohorts.Data, config.data)
+    data = from_config(cohorts.CohortOptions, config.data)
     _LOG.info("reading the cohort (%s)", data.format)
     cohort = cohorts.load(data, workdir)
     for task in bundle.NETWORKS:
@@ -45,7 +45,7 @@ def reproduce(config: Config, workdir: pathlib.Path) -> None:
             cohort,
             from_config(LatentOptions, config.latent),
             from_config(Inference, config.inference),
-            from_config(Options, config.correction),
+            from_config(CorrectionOptions, config.correction),
         )
     write_evaluation(
         cohort,

@@ -1,4 +1,4 @@
-"""How well masks agree: overlap (jitted), surface distance (host) and tables over patients."""
+"""How well two masks agree: overlap (jitted) and distance of outlines (host)."""
 
 from acsnet_jax.metrics.overlap import (
     Overlap,
@@ -8,23 +8,6 @@ from acsnet_jax.metrics.overlap import (
     sensitivity,
     specificity,
 )
-from acsnet_jax.metrics.summary import (
-    LOCATIONS,
-    STRUCTURES,
-    ScarFraction,
-    SliceRecord,
-    Summary,
-    Table1Row,
-    Table2Row,
-    VolumeRecord,
-    locations,
-    scar_fraction,
-    summarise,
-    table1,
-    table2,
-    volume_tertiles,
-    worst_scan,
-)
 from acsnet_jax.metrics.surface import (
     SurfaceDistance,
     hausdorff_mm,
@@ -33,29 +16,14 @@ from acsnet_jax.metrics.surface import (
 )
 
 __all__ = [
-    "LOCATIONS",
-    "STRUCTURES",
     "Overlap",
-    "ScarFraction",
-    "SliceRecord",
-    "Summary",
     "SurfaceDistance",
-    "Table1Row",
-    "Table2Row",
-    "VolumeRecord",
     "balanced_accuracy",
     "dice",
     "hausdorff_mm",
-    "locations",
     "mean_surface_distance_mm",
     "overlap",
-    "scar_fraction",
     "sensitivity",
     "specificity",
-    "summarise",
     "surface_distance",
-    "table1",
-    "table2",
-    "volume_tertiles",
-    "worst_scan",
 ]

@@ -22,7 +22,7 @@ from acsnet_jax.types import InputError
 
 
 @dataclasses.dataclass(frozen=True)
-class Spec:
+class InputSpec:
     """Sizes and scalings of the cascade's inputs (paper, Stages 1 and 2; design section 4).
 
     Attributes:
@@ -49,14 +49,14 @@ class Box(NamedTuple):
 
     Attributes:
         centre: (row, column) in pixels of the working grid.
-        half: half its side, in pixels.
+        half_side: half its side, in pixels.
     """
 
     centre: Centre
-    half: int
+    half_side: int
 
 
-def lv_images(working: Working, spec: Spec) -> Float32[np.ndarray, "slices size size"]:
+def lv_images(working: Working, spec: InputSpec) -> Float32[np.ndarray, "slices size size"]:
     """Stage 1's input: CLAHE, cropped or padded, each slice scaled by its own extremes."""
     window = crop_or_pad(clahe(working.image, inside=inside_picture(working.image)), spec.lv_size)
     inner = inside(working.grid.shape, spec.lv_size)
@@ -75,12 +75,12 @@ def lv_box(
     if not rows.size:
         raise InputError("no left ventricle found in any slice; is this a short-axis stack?")
     centre = ((rows[0] + rows[-1] + 1) // 2, (columns[0] + columns[-1] + 1) // 2)
-    half = max(rows[-1] - rows[0], columns[-1] - columns[0]) / 2 + 0.5
-    return Box((int(centre[0]), int(centre[1])), round(half + margin_mm / min(spacing_mm)))
+    half_side = max(rows[-1] - rows[0], columns[-1] - columns[0]) / 2 + 0.5
+    return Box((int(centre[0]), int(centre[1])), round(half_side + margin_mm / min(spacing_mm)))
 
 
 def myo_images(
-    working: Working, box: Box, spec: Spec, *, size: int | None = None
+    working: Working, box: Box, spec: InputSpec, *, size: int | None = None
 ) -> Float32[np.ndarray, "slices size size"]:
     """Stage 2's input: a window on the box's centre, scaled by the whole volume inside the box.
 
@@ -89,17 +89,19 @@ def myo_images(
     """
     size = spec.myo_size if size is None else size
     region = np.zeros(working.grid.shape, bool)
-    (row, column), half = box
-    region[max(row - half, 0) : row + half, max(column - half, 0) : column + half] = True
+    rows, columns = (
+        slice(max(middle - box.half_side, 0), middle + box.half_side) for middle in box.centre
+    )
+    region[rows, columns] = True
     region = region & inside_picture(working.image)
     scaled = scale_volume(working.image, region, mode=spec.scaling)
     return crop_or_pad(scaled, size, centre=box.centre).astype(np.float32)
 
 
 def null_outside(
-    images: Float32[np.ndarray, "slices size size"], half: int
+    images: Float32[np.ndarray, "slices size size"], half_side: int
 ) -> Float32[np.ndarray, "slices size size"]:
     """Zero beyond the box: the networks see no remote signal (paper, Methods)."""
     offset = np.abs(np.arange(images.shape[-1]) - images.shape[-1] // 2)
-    near = offset <= half
+    near = offset <= half_side
     return images * (near[:, None] & near[None, :])

@@ -1,18 +1,11 @@
-"""Evaluation records, tables, figures and the HTML report of a study."""
+"""Tables, figures and the HTML report of a study."""
 
-from acsnet_jax.report.certificates import Certificate, certificates, certificates_of
 from acsnet_jax.report.damage import (
-    AlreadyValid,
-    DamageExample,
-    DamageGain,
-    DamageScore,
-    DamageStudy,
     damage_curves,
     damage_examples,
     damage_summary,
     write_damage,
 )
-from acsnet_jax.report.evaluation import Evaluation, evaluate, evaluate_scan
 from acsnet_jax.report.figures import (
     Violation,
     cohort,
@@ -36,29 +29,18 @@ from acsnet_jax.report.tables import TextTable, aligned, slices_table, write_csv
 
 __all__ = [
     "DATASET_CITATIONS",
-    "AlreadyValid",
-    "Certificate",
-    "DamageExample",
-    "DamageGain",
-    "DamageScore",
-    "DamageStudy",
-    "Evaluation",
     "Picture",
     "Report",
     "Target",
     "TextTable",
     "Violation",
     "aligned",
-    "certificates",
-    "certificates_of",
     "cohort",
     "corrections",
     "damage_curves",
     "damage_examples",
     "damage_summary",
     "environment",
-    "evaluate",
-    "evaluate_scan",
     "figure2",
     "figure3",
     "figure4",

@@ -6,30 +6,27 @@ in percent. Clean predictions have the kind "clean" and strength 0. Means are ov
 """
 
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from jaxtyping import Bool, Float32
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from acsnet_jax.anatomy.damage import KINDS, STRENGTHS
+from acsnet_jax.evaluation.damage import KINDS, STRENGTHS
+from acsnet_jax.evaluation.damage_study import (
+    METHODS,
+    DamageExample,
+    DamageScore,
+    DamageStudy,
+)
+from acsnet_jax.evaluation.summary import Summary
 from acsnet_jax.files import write_json, write_text
-from acsnet_jax.metrics import Summary
 from acsnet_jax.report import drawing
 from acsnet_jax.report.tables import TextTable, markdown, write_csv
 from acsnet_jax.types import Spacing
-
-METHODS = {
-    "none": "no correction",
-    "components": "components",
-    "invalid": "ours, invalid",
-    "all": "ours, all",
-}
-"""What mends masks, and how tables and pictures call it."""
 
 # Hollow and wide below, filled and small above: curves that coincide are all seen.
 _LINES: dict[str, dict[str, Any]] = {
@@ -40,116 +37,6 @@ _LINES: dict[str, dict[str, Any]] = {
 }
 _EXPERT = "#ffd21f"
 _PANEL_INCHES = 1.75
-
-
-class DamageScore(NamedTuple):
-    """How one method fares under one condition.
-
-    Attributes:
-        kind: of damage, or "clean".
-        strength: of the damage; 0 for clean, None for all strengths together.
-        method: what corrected the masks.
-        masks: number of given masks that are not empty.
-        violations: share of the returned masks, empty ones aside, that fail delta; None if all are
-            empty.
-        untouched: share of the given masks, empty ones aside, that come back as they were; None if
-            all are empty.
-        dice: with the expert.
-        hausdorff_mm: to the expert's outline; the picture's diagonal if the mask is empty.
-        volume_error: of the myocardium, ``|mask - expert| / expert`` over a patient's slices.
-    """
-
-    kind: str
-    strength: int | None
-    method: str
-    masks: int
-    violations: float | None
-    untouched: float | None
-    dice: Summary
-    hausdorff_mm: Summary
-    volume_error: Summary
-
-
-class DamageGain(NamedTuple):
-    """Dice of ours (invalid) less that of another method, slice by slice, all strengths together.
-
-    Attributes:
-        kind: of damage, or "clean".
-        over: the other method.
-        dice: the difference; above 0 where ours is better.
-    """
-
-    kind: str
-    over: str
-    dice: Summary
-
-
-class AlreadyValid(NamedTuple):
-    """What the correction does to clean predictions that satisfy delta.
-
-    Attributes:
-        slices: how many there are.
-        unchanged: how many of them the scope "invalid" returns bit for bit.
-        before: their Dice.
-        invalid: their Dice after the scope "invalid".
-        all: their Dice after the scope "all".
-        cost: Dice after the scope "all" less Dice before, slice by slice.
-    """
-
-    slices: int
-    unchanged: int
-    before: Summary
-    invalid: Summary
-    all: Summary
-    cost: Summary
-
-
-class DamageStudy(NamedTuple):
-    """All numbers of the study.
-
-    Attributes:
-        patients: number of patients.
-        slices: number of slices on which the expert has myocardium.
-        seed: of the damage.
-        spacing_mm: of the masks.
-        scores: every condition by every method.
-        means: clean and each kind, all strengths together, by every method.
-        gains: ours (invalid) against each other method.
-        already_valid: clean predictions that need no correction.
-    """
-
-    patients: int
-    slices: int
-    seed: int
-    spacing_mm: Spacing
-    scores: list[DamageScore]
-    means: list[DamageScore]
-    gains: list[DamageGain]
-    already_valid: AlreadyValid
-
-
-class DamageExample(NamedTuple):
-    """One slice before and after.
-
-    Attributes:
-        kind: of the damage.
-        strength: of the damage.
-        scan_id: the patient's pseudonymous id.
-        image: the slice on the masks' grid.
-        expert: what the expert drew.
-        masks: what each method returns; "none" is the damaged mask.
-        dice: of each with the expert.
-        valid: whether each satisfies delta.
-    """
-
-    kind: str
-    strength: int
-    scan_id: str
-    image: Float32[np.ndarray, "height width"]
-    expert: Bool[np.ndarray, "height width"]
-    masks: Mapping[str, Bool[np.ndarray, "height width"]]
-    dice: Mapping[str, float]
-    valid: Mapping[str, bool]
 
 
 def _share(value: float | None) -> str:

@@ -50,7 +50,7 @@ STYLE: dict[Any, Any] = {
 """Settings of every figure, for `matplotlib.rc_context`."""
 
 
-class Box(NamedTuple):
+class Extent(NamedTuple):
     """Part of a slice that a picture shows."""
 
     rows: slice
@@ -67,7 +67,7 @@ class View(NamedTuple):
         aspect: row spacing over column spacing.
     """
 
-    box: Box
+    box: Extent
     black: float
     white: float
     aspect: float
@@ -78,7 +78,7 @@ def crop_box(
     spacing_mm: Spacing,
     *,
     margin_mm: float = 18.0,
-) -> Box:
+) -> Extent:
     """The square, in mm, around all that any mask marks; all of the slice if they are empty.
 
     Args:
@@ -91,7 +91,7 @@ def crop_box(
     """
     marked = np.any([mask.any(axis=0) for mask in masks], axis=0)
     if not marked.any():
-        return Box(slice(0, marked.shape[0]), slice(0, marked.shape[1]))
+        return Extent(slice(0, marked.shape[0]), slice(0, marked.shape[1]))
     spans = [np.flatnonzero(marked.any(axis=1)), np.flatnonzero(marked.any(axis=0))]
     side_mm = 2 * margin_mm + max(
         (span[-1] - span[0] + 1) * step for span, step in zip(spans, spacing_mm, strict=True)
@@ -101,7 +101,7 @@ def crop_box(
         length = min(size, round(side_mm / step))
         start = int(np.clip(round((span[0] + span[-1] + 1 - length) / 2), 0, size - length))
         sides.append(slice(start, start + length))
-    return Box(*sides)
+    return Extent(*sides)
 
 
 def view_of(scan: Scan, regions: Iterable[Regions]) -> View:

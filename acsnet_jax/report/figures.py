@@ -16,9 +16,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from acsnet_jax.clinical import Regions, predicted_regions, reference_regions
-from acsnet_jax.metrics import SliceRecord, dice, worst_scan
-from acsnet_jax.preprocess.cine_to_lge import ConversionSteps
+from acsnet_jax.evaluation.summary import SliceRecord, worst_scan
+from acsnet_jax.metrics import dice
 from acsnet_jax.report import drawing
+from acsnet_jax.synthesis.cine_to_lge import ConversionSteps
 from acsnet_jax.types import InputError, Scan, Segmentation, Spacing
 
 _PANEL_INCHES = 1.75
@@ -245,7 +246,7 @@ def figure4(
     """Draw the five steps from cine to an LGE-like slice (paper, figure 4).
 
     Args:
-        steps: what `acsnet_jax.preprocess.cine_to_lge.conversion_steps` returns.
+        steps: what `acsnet_jax.synthesis.cine_to_lge.conversion_steps` returns.
         spacing_mm: (row, column) distance of pixel centres in mm.
         path: picture to write.
         index: slice to draw; by default the one with the most pseudo-scar.

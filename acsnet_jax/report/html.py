@@ -16,9 +16,9 @@ import jax
 import jinja2
 
 import acsnet_jax
+from acsnet_jax.correction.certificates import Certificate
+from acsnet_jax.evaluation.summary import Table1Row, Table2Row
 from acsnet_jax.files import write_text
-from acsnet_jax.metrics import Table1Row, Table2Row
-from acsnet_jax.report.certificates import Certificate
 from acsnet_jax.report.tables import table1_text, table2_text
 from acsnet_jax.types import InputError
 

@@ -12,9 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from acsnet_jax.clinical import predicted_regions, reference_regions
+from acsnet_jax.evaluation.summary import SliceRecord, Structure, VolumeRecord, summarise
 from acsnet_jax.latent.mixture import Score
-from acsnet_jax.metrics import SliceRecord, VolumeRecord, summarise
-from acsnet_jax.metrics.summary import Structure
 from acsnet_jax.report import drawing
 from acsnet_jax.report.tables import STRUCTURE_NAMES
 from acsnet_jax.types import Segmentation

@@ -10,8 +10,8 @@ import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from acsnet_jax.evaluation.summary import LOCATIONS, SliceRecord, Summary, Table1Row, Table2Row
 from acsnet_jax.files import write_text
-from acsnet_jax.metrics import LOCATIONS, SliceRecord, Summary, Table1Row, Table2Row
 
 STRUCTURE_NAMES = {
     "lv": "LV",

@@ -117,14 +117,14 @@ def jitter_intensity(
 def null_outside_box(
     key: PRNGKeyArray,
     images: Float[Array, "batch height width"],
-    half: Float[Array, "batch"],
+    half_side: Float[Array, "batch"],
     augment: Augment,
 ) -> Float[Array, "batch height width"]:
     """Zero beyond a box of randomly changed size: what stage 1's box will look like."""
-    half = half * (1 + _symmetric(key, half.shape, augment.box))
+    half_side = half_side * (1 + _symmetric(key, half_side.shape, augment.box))
     size = images.shape[-1]
     offset = jnp.abs(jnp.arange(size, dtype=jnp.float32) - size // 2)
-    near = offset[None, :] <= half[:, None]
+    near = offset[None, :] <= half_side[:, None]
     return jnp.where(near[:, :, None] & near[:, None, :], images, 0.0)
 
 
@@ -132,8 +132,8 @@ def damage_masks(key: PRNGKeyArray, masks: Masks, augment: Augment) -> Masks:
     """Some of the masks with a sector missing, or with discs cut out of them or put beside them.
 
     An autoencoder that rebuilds the whole mask learns to encode what was meant, where one that
-    never saw damage may lose its way. This is not `acsnet_jax.anatomy.damage`, by which the study
-    judges the correction.
+    never saw damage may lose its way. This is not `acsnet_jax.evaluation.damage`, by which the
+    study judges the correction.
 
     Args:
         key: decides which masks, and how.

@@ -9,13 +9,13 @@ import numpy as np
 
 from acsnet_jax.files import write_json
 from acsnet_jax.io import Format, SliceOrder, read_cohort
-from acsnet_jax.phantom import make_cohort
-from acsnet_jax.preprocess.cine_to_lge import cine_to_lge
+from acsnet_jax.synthesis.cine_to_lge import cine_to_lge
+from acsnet_jax.synthesis.phantom import make_cohort
 from acsnet_jax.types import InputError, Label, Modality, Scan
 
 
 @dataclasses.dataclass(frozen=True)
-class Data:
+class CohortOptions:
     """Where scans come from and how they are divided.
 
     Attributes:
@@ -75,7 +75,7 @@ class Cohort:
     example: Conversion | None = None
 
 
-def load(data: Data, workdir: pathlib.Path) -> Cohort:
+def load(data: CohortOptions, workdir: pathlib.Path) -> Cohort:
     """Read, divide and convert a cohort; write ``split.json`` into `workdir`.
 
     An existing ``split.json`` is obeyed, so that a resumed run, and three networks in one folder,
@@ -102,7 +102,7 @@ def load(data: Data, workdir: pathlib.Path) -> Cohort:
     return Cohort(converted, test, cine_test, example)
 
 
-def _read(data: Data, modality: Modality) -> list[Scan]:
+def _read(data: CohortOptions, modality: Modality) -> list[Scan]:
     """The cohort itself."""
     if data.format == "phantom":
         return make_cohort(data.patients, data.seed, modality=modality, size=data.image_size)
@@ -114,7 +114,7 @@ def _read(data: Data, modality: Modality) -> list[Scan]:
     return read_cohort(data.root, data.format, slice_order=data.slice_order)
 
 
-def _read_cine(data: Data) -> list[Scan]:
+def _read_cine(data: CohortOptions) -> list[Scan]:
     """The further cohort of cine scans."""
     if data.cine_format is None or (data.cine_format == "phantom" and data.format != "phantom"):
         return []
@@ -146,7 +146,7 @@ def split(ids: list[str], test_fraction: float, seed: int) -> set[str]:
     return {sorted(ids)[index] for index in order[:count]}
 
 
-def _held_out(scans: list[Scan], data: Data, workdir: pathlib.Path) -> set[str]:
+def _held_out(scans: list[Scan], data: CohortOptions, workdir: pathlib.Path) -> set[str]:
     """Held-out ids, from ``split.json`` if it is there."""
     path = workdir / "split.json"
     ids = sorted(scan.id for scan in scans)

@@ -12,7 +12,7 @@ from jaxtyping import Float32, UInt8
 
 from acsnet_jax.preprocess.crop import centroid, crop_or_pad
 from acsnet_jax.preprocess.grid import to_working
-from acsnet_jax.preprocess.stages import Spec, lv_box, lv_images, myo_images
+from acsnet_jax.preprocess.stages import InputSpec, lv_box, lv_images, myo_images
 from acsnet_jax.types import InputError, Label, Scan
 
 JITTER = 1.25
@@ -26,15 +26,17 @@ class Dataset(NamedTuple):
         images: ``[samples, height, width]``, intensities in 0..255 (for the autoencoder: the masks
             themselves, 0 or 1).
         targets: ``[samples, height, width, outputs]``, 0 or 1.
-        weights: ``[samples, outputs]``, weight in the loss; 0 where the expert drew nothing.
-        half: ``[samples]``, half the side of stage 2's box in pixels; infinite where none applies.
+        weights: ``[samples, outputs]``, weight in the loss, of mean 1 once balanced; 0 where the
+            expert drew nothing.
+        half_side: ``[samples]``, half the side of stage 2's box in pixels; infinite where none
+            applies.
         scans: ``[samples]``, index of the scan that each sample comes from.
     """
 
     images: UInt8[np.ndarray, "samples height width"]
     targets: UInt8[np.ndarray, "samples height width outputs"]
     weights: Float32[np.ndarray, "samples outputs"]
-    half: Float32[np.ndarray, "samples"]
+    half_side: Float32[np.ndarray, "samples"]
     scans: np.ndarray
 
     @property
@@ -47,7 +49,7 @@ class Dataset(NamedTuple):
         return Dataset(*(field[indices] for field in self))
 
 
-def lv_dataset(scans: list[Scan], spec: Spec) -> Dataset:
+def lv_dataset(scans: list[Scan], spec: InputSpec) -> Dataset:
     """Stage 1: whole slices and the LV (myocardium and blood pool)."""
     parts = []
     for index, scan in enumerate(scans):
@@ -60,7 +62,7 @@ def lv_dataset(scans: list[Scan], spec: Spec) -> Dataset:
     return _join(parts, scans)
 
 
-def myo_dataset(scans: list[Scan], spec: Spec) -> Dataset:
+def myo_dataset(scans: list[Scan], spec: InputSpec) -> Dataset:
     """Stage 2: windows on the LV; myocardium, and enhancement where the expert drew it."""
     size = 2 * math.ceil(spec.myo_size * JITTER / 2)  # even, as the input: one centre
     parts = []
@@ -73,11 +75,11 @@ def myo_dataset(scans: list[Scan], spec: Spec) -> Dataset:
         window = crop_or_pad(labels, size, centre=box.centre)[keep]
         targets = np.stack([window >= Label.MYOCARDIUM, window >= Label.ENHANCEMENT], axis=-1)
         weights = np.array([1.0, float(scan.has_enhancement)])
-        parts.append(_part(index, images, targets, weights, box.half))
+        parts.append(_part(index, images, targets, weights, box.half_side))
     return _join(parts, scans)
 
 
-def mask_dataset(scans: list[Scan], spec: Spec) -> Dataset:
+def mask_dataset(scans: list[Scan], spec: InputSpec) -> Dataset:
     """Stage 3: expert myocardium masks, each centred on its own centroid."""
     parts = []
     for index, scan in enumerate(scans):
@@ -98,8 +100,10 @@ def centre_mask(mask: np.ndarray, size: int) -> np.ndarray:
 def balance_cine(dataset: Dataset, scans: list[Scan]) -> Dataset:
     """Weigh cine samples down so that they sum to no more than the LGE samples (paper, Training).
 
-    Each output is balanced on its own, since fewer scans carry enhancement. Without LGE nothing
-    changes.
+    Each output is balanced on its own, since fewer scans carry enhancement; without LGE all samples
+    count alike. Then all weights are scaled so that their mean is 1: a step divides by the number
+    of its samples and never by the weights that it happened to draw, or else cine would rule the
+    batches in which it is many.
     """
     cine = np.array([scan.modality == "cine" for scan in scans])[dataset.scans]
     lge_total = dataset.weights[~cine].sum(axis=0)
@@ -117,13 +121,13 @@ def _labels(labels: np.ndarray | None) -> np.ndarray:
     return labels
 
 
-def _part(index, images, targets, weights, half) -> Dataset:
+def _part(index, images, targets, weights, half_side) -> Dataset:
     count = len(images)
     return Dataset(
         np.rint(images).astype(np.uint8),
         targets.astype(np.uint8),
         np.tile(weights.astype(np.float32), (count, 1)),
-        np.full(count, half, np.float32),
+        np.full(count, half_side, np.float32),
         np.full(count, index),
     )
 

@@ -20,7 +20,7 @@ from acsnet_jax.bundle import Latent
 from acsnet_jax.files import replacing, write_json
 from acsnet_jax.metrics import dice
 from acsnet_jax.preprocess.grid import to_working
-from acsnet_jax.preprocess.stages import Spec
+from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.training.cohort import Cohort
 from acsnet_jax.training.datasets import mask_dataset
 from acsnet_jax.types import Label, Scan
@@ -103,7 +103,7 @@ class LatentSpace(NamedTuple):
 
 def fit_latent_space(
     cohort: Cohort,
-    spec: Spec,
+    spec: InputSpec,
     encode: Callable,
     decode: Callable,
     options: LatentOptions,
@@ -198,7 +198,7 @@ def _batch_path(draws: pathlib.Path, number: int) -> pathlib.Path:
 def select_latent(
     encoders: Mapping[int, tuple[Callable, Callable]],
     train: list[Scan],
-    spec: Spec,
+    spec: InputSpec,
     selection: Selection,
 ) -> tuple[list[latent.Score], dict[int, float]]:
     """Scores of figure 5, and how well each autoencoder rebuilds the training masks.
@@ -228,7 +228,7 @@ def _advance(bar: tqdm, done: int) -> None:
     bar.update(done - bar.n)
 
 
-def _spacing(spec: Spec, scans: list[Scan]) -> float:
+def _spacing(spec: InputSpec, scans: list[Scan]) -> float:
     """The spacing at which criteria are held; of native grids the median."""
     if spec.myo_spacing_mm is not None:
         return spec.myo_spacing_mm
@@ -272,7 +272,7 @@ def _pairs(masks: np.ndarray, encode: Callable, decode: Callable):
         yield given, decode(encode(given.astype(jnp.float32)))
 
 
-def _max_change(scans: list[Scan], spec: Spec) -> float:
+def _max_change(scans: list[Scan], spec: InputSpec) -> float:
     """The volume check's threshold from the experts' LV areas."""
     areas = []
     for scan in scans:

@@ -22,7 +22,7 @@ from acsnet_jax.training import datasets
 from acsnet_jax.training.checkpoint import Checkpoints
 from acsnet_jax.training.pictures import sample_picture
 from acsnet_jax.training.record import Record
-from acsnet_jax.training.settings import Config, Settings, input_size, make_task, settings_of
+from acsnet_jax.training.settings import Config, RunSettings, input_size, make_task, settings_of
 from acsnet_jax.training.sharding import compiled_train_step, data_mesh, divided, replicated
 from acsnet_jax.training.state import TrainState, create
 from acsnet_jax.training.steps import as_batch, eval_step
@@ -91,13 +91,13 @@ def train_and_evaluate(
     return state
 
 
-def training_samples(settings: Settings, scans: list[Scan]) -> datasets.Dataset:
+def training_samples(settings: RunSettings, scans: list[Scan]) -> datasets.Dataset:
     """The samples of a run, cine weighted down."""
     return datasets.balance_cine(DATASETS[settings.task](scans, settings.spec), scans)
 
 
 def run_epoch(
-    settings: Settings,
+    settings: RunSettings,
     epoch: int,
     dataset: datasets.Dataset,
     state: TrainState,
@@ -164,7 +164,7 @@ def _picture(settings, epoch, dataset, state, record, workdir) -> None:
     matplotlib.image.imsave(folder / f"epoch-{epoch + 1:04d}.png", picture)
 
 
-def check_finite(settings: Settings, state: TrainState) -> None:
+def check_finite(settings: RunSettings, state: TrainState) -> None:
     """The loss of a step tells of the parameters before it: look at them before they are kept.
 
     Raises:

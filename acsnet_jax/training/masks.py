@@ -5,13 +5,13 @@ import numpy as np
 from jaxtyping import Bool, PyTree
 
 from acsnet_jax.models import Autoencoder
-from acsnet_jax.preprocess.stages import Spec
+from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.training import loop
 from acsnet_jax.training.augment import Augment
-from acsnet_jax.training.cohort import Data
+from acsnet_jax.training.cohort import CohortOptions
 from acsnet_jax.training.datasets import Dataset
 from acsnet_jax.training.record import Record
-from acsnet_jax.training.settings import Optimisation, Settings, make_task
+from acsnet_jax.training.settings import Optimisation, RunSettings, make_task
 from acsnet_jax.training.sharding import compiled_train_step, data_mesh, replicated
 from acsnet_jax.training.state import create
 from acsnet_jax.types import InputError
@@ -49,11 +49,11 @@ def train_autoencoder(
             f"{count} masks of {height} x {width} pixels; give the autoencoder masks of "
             f"{model.size} x {model.size}"
         )
-    settings = Settings(
+    settings = RunSettings(
         task="autoencoder",
         seed=seed,
-        data=Data(),
-        spec=Spec(mask_size=model.size),
+        data=CohortOptions(),
+        spec=InputSpec(mask_size=model.size),
         augment=augment,
         optimisation=optimisation,
         model=model,

@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 
 from acsnet_jax.training.augment import NOTHING
 from acsnet_jax.training.datasets import Dataset
-from acsnet_jax.training.settings import Settings, make_task
+from acsnet_jax.training.settings import RunSettings, make_task
 from acsnet_jax.training.state import TrainState
 from acsnet_jax.training.steps import as_batch, prepare
 
@@ -18,7 +18,7 @@ _PREDICTION = np.array([1.0, 0.25, 0.2], np.float32)
 
 
 def sample_picture(
-    settings: Settings, state: TrainState, samples: Dataset
+    settings: RunSettings, state: TrainState, samples: Dataset
 ) -> UInt8[np.ndarray, "height width 3"]:
     """One row a sample: the image, the target's outline (green), the prediction's (red)."""
     task = make_task(settings, 1)

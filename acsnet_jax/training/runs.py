@@ -8,13 +8,13 @@ import ml_collections
 
 from acsnet_jax.bundle import Network
 from acsnet_jax.training.checkpoint import Checkpoints
-from acsnet_jax.training.settings import Settings, input_size, make_task, settings_of
+from acsnet_jax.training.settings import RunSettings, input_size, make_task, settings_of
 from acsnet_jax.training.sharding import data_mesh, replicated
 from acsnet_jax.training.state import TrainState, create
 from acsnet_jax.types import InputError
 
 
-def load_run(folder: pathlib.Path) -> tuple[Settings, TrainState]:
+def load_run(folder: pathlib.Path) -> tuple[RunSettings, TrainState]:
     """Settings and last state of a training run.
 
     Raises:
@@ -35,7 +35,7 @@ def load_run(folder: pathlib.Path) -> tuple[Settings, TrainState]:
         return settings, checkpoints.restore(like, replicated(data_mesh(1)))
 
 
-def as_network(settings: Settings, state: TrainState) -> Network:
+def as_network(settings: RunSettings, state: TrainState) -> Network:
     """The network of a run, as a bundle keeps it."""
     fields = ("filters", "bridge", "outputs", "dropout", "size", "latent")
     model = settings.model

@@ -8,9 +8,9 @@ import optax
 
 from acsnet_jax.files import tuples_for_lists
 from acsnet_jax.models import Autoencoder, ResUNet
-from acsnet_jax.preprocess.stages import Spec
+from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.training.augment import Augment
-from acsnet_jax.training.cohort import Data
+from acsnet_jax.training.cohort import CohortOptions
 from acsnet_jax.training.steps import Task
 from acsnet_jax.types import InputError
 
@@ -47,13 +47,13 @@ class Optimisation:
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class RunSettings:
     """One training run."""
 
     task: str
     seed: int
-    data: Data
-    spec: Spec
+    data: CohortOptions
+    spec: InputSpec
     augment: Augment
     optimisation: Optimisation
     model: nn.Module
@@ -64,7 +64,7 @@ def from_config(cls: type[T], node: Config) -> T:
     return cls(**tuples_for_lists(node.to_dict()))
 
 
-def settings_of(config: Config) -> Settings:
+def settings_of(config: Config) -> RunSettings:
     """The settings of a training config.
 
     Raises:
@@ -72,11 +72,11 @@ def settings_of(config: Config) -> Settings:
     """
     if config.task not in OUTPUTS:
         raise InputError(f"config.task is {config.task!r}; choose one of {', '.join(OUTPUTS)}")
-    spec = from_config(Spec, config.spec)
-    return Settings(
+    spec = from_config(InputSpec, config.spec)
+    return RunSettings(
         task=config.task,
         seed=config.seed,
-        data=from_config(Data, config.data),
+        data=from_config(CohortOptions, config.data),
         spec=spec,
         augment=from_config(Augment, config.augment),
         optimisation=from_config(Optimisation, config.optimisation),
@@ -84,7 +84,7 @@ def settings_of(config: Config) -> Settings:
     )
 
 
-def build_model(task: str, model: dict, spec: Spec) -> nn.Module:
+def build_model(task: str, model: dict, spec: InputSpec) -> nn.Module:
     """The network of a task from its config section."""
     sizes = tuples_for_lists(model)
     if task == "autoencoder":
@@ -92,12 +92,12 @@ def build_model(task: str, model: dict, spec: Spec) -> nn.Module:
     return ResUNet(outputs=OUTPUTS[task], **sizes)
 
 
-def input_size(task: str, spec: Spec) -> int:
+def input_size(task: str, spec: InputSpec) -> int:
     """Height and width of a network's input."""
     return {"lv": spec.lv_size, "myo": spec.myo_size, "autoencoder": spec.mask_size}[task]
 
 
-def make_task(settings: Settings, steps: int) -> Task:
+def make_task(settings: RunSettings, steps: int) -> Task:
     """What a train step closes over, for a run of `steps` steps."""
     optimisation = settings.optimisation
     schedule = optax.warmup_cosine_decay_schedule(

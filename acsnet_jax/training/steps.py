@@ -29,7 +29,7 @@ class Batch(NamedTuple):
     images: UInt8[Array, "batch height width"]
     targets: UInt8[Array, "batch height width outputs"]
     weights: Float[Array, "batch outputs"]
-    half: Float[Array, "batch"]
+    half_side: Float[Array, "batch"]
 
 
 def as_batch(samples: Dataset) -> Batch:
@@ -110,7 +110,7 @@ def prepare(
             return targets, targets
         return damage_masks(intensity_key, targets[..., 0], task.augment)[..., None], targets
     intensity = jitter_intensity(intensity_key, warped[..., 0], task.augment)
-    intensity = null_outside_box(box_key, intensity, batch.half, task.augment)
+    intensity = null_outside_box(box_key, intensity, batch.half_side, task.augment)
     return intensity[..., None], targets
 
 

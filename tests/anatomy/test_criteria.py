@@ -10,11 +10,10 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-import masks as generate
-import oracle
-
 from acsnet_jax import anatomy
 from acsnet_jax.types import InputError, Label
+from benchmarks import oracle
+from benchmarks import random_masks as generate
 
 COUNTED = ("objects", "holes", "is_ring", "gap_deg", "hollow")
 LOOSE = anatomy.Thresholds(0.6, 0.4, 4.0, 1.0, 20.0)

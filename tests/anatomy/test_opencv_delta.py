@@ -1,12 +1,11 @@
 """The OpenCV contender of the benchmark judges what delta judges."""
 
 import numpy as np
-import oracle
 import pytest
-from masks import KINDS, random_masks
 from test_criteria import LOOSE
 
-from benchmarks import opencv_delta
+from benchmarks import opencv_delta, oracle
+from benchmarks.random_masks import KINDS, random_masks
 
 SPACING_MM = 1.5
 MASKS = random_masks(11, 20 * len(KINDS), (64, 64))

@@ -3,12 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from acsnet_jax.clinical import (
-    core_scar,
-    features,
-    reference_features,
-    reference_regions,
-)
+from acsnet_jax.clinical import core_scar, features, reference_features, reference_regions
 from acsnet_jax.types import InputError, Label, Scan, Segmentation
 
 # On each of three slices 8 mm apart: 16 blood pool pixels in 48 of wall, of 2 x 1 mm.

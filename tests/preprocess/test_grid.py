@@ -3,7 +3,6 @@ import pytest
 import scipy.ndimage
 import skimage.transform
 
-from acsnet_jax.phantom import make_scan
 from acsnet_jax.preprocess.grid import (
     grid_over,
     make_grid,
@@ -15,6 +14,7 @@ from acsnet_jax.preprocess.grid import (
     to_working,
 )
 from acsnet_jax.preprocess.orient import TURNS, apply_turn, swaps_axes, turned_scan
+from acsnet_jax.synthesis.phantom import make_scan
 from acsnet_jax.types import Label
 
 RNG = np.random.default_rng(0)

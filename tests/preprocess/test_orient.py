@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import scipy.spatial.transform
 
-from acsnet_jax.phantom import make_scan
 from acsnet_jax.preprocess.orient import (
     TURNS,
     apply_turn,
@@ -12,6 +11,7 @@ from acsnet_jax.preprocess.orient import (
     turned_affine,
     turned_scan,
 )
+from acsnet_jax.synthesis.phantom import make_scan
 
 STACK = np.random.default_rng(0).integers(0, 1000, (2, 3, 5))
 

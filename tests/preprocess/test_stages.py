@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from acsnet_jax.phantom import make_scan
 from acsnet_jax.preprocess.crop import crop_or_pad
 from acsnet_jax.preprocess.grid import to_working
-from acsnet_jax.preprocess.stages import Box, Spec, lv_box, lv_images, myo_images, null_outside
+from acsnet_jax.preprocess.stages import Box, InputSpec, lv_box, lv_images, myo_images, null_outside
+from acsnet_jax.synthesis.phantom import make_scan
 from acsnet_jax.types import InputError
 
-SPEC = Spec(lv_size=96, myo_size=48, myo_spacing_mm=2.0, lv_spacing_mm=2.0)
-BOX = Box(centre=(33, 38), half=14)
+SPEC = InputSpec(lv_size=96, myo_size=48, myo_spacing_mm=2.0, lv_spacing_mm=2.0)
+BOX = Box(centre=(33, 38), half_side=14)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_stage_1_pads_with_black_around_the_middle(working):
 
 def test_stage_1_crops_to_a_smaller_window(working):
     size = 40
-    images = lv_images(working, Spec(lv_size=size, lv_spacing_mm=2.0))
+    images = lv_images(working, InputSpec(lv_size=size, lv_spacing_mm=2.0))
     assert images.shape[1:] == (size, size)
     # Up to the scaling of each slice it is the middle of the larger window.
     middle = crop_or_pad(lv_images(working, SPEC), size)
@@ -91,7 +91,7 @@ def test_the_box_holds_every_lv():
         box = lv_box(lv, (2.0, 2.0), float(rng.choice([0.0, 3.0, 10.0])))
         window = crop_or_pad(lv, 120, centre=box.centre).astype(np.float32)
         assert window.sum() == lv.sum()
-        np.testing.assert_array_equal(null_outside(window, box.half), window)
+        np.testing.assert_array_equal(null_outside(window, box.half_side), window)
 
 
 def test_a_stack_without_lv_is_bad_input():

@@ -4,17 +4,17 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from acsnet_jax.preprocess.cine_to_lge import ConversionSteps
+from acsnet_jax.evaluation.records import evaluate
 from acsnet_jax.report import (
     Violation,
     corrections,
-    evaluate,
     figure4,
     montage,
     overlay,
     violations,
     worst_case,
 )
+from acsnet_jax.synthesis.cine_to_lge import ConversionSteps
 from acsnet_jax.types import InputError
 
 

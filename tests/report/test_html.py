@@ -5,17 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from acsnet_jax.metrics import table1, table2
-from acsnet_jax.report import (
-    Picture,
-    Report,
-    Target,
-    certificates,
-    environment,
-    evaluate,
-    training_curves,
-    write_report,
-)
+from acsnet_jax.correction.certificates import certificates
+from acsnet_jax.evaluation.records import evaluate
+from acsnet_jax.evaluation.summary import table1, table2
+from acsnet_jax.report import Picture, Report, Target, environment, training_curves, write_report
 from acsnet_jax.types import InputError
 
 VOID = {"meta", "img", "br"}

@@ -1,8 +1,9 @@
 import matplotlib.image
 import pytest
 
+from acsnet_jax.evaluation.records import evaluate
 from acsnet_jax.latent.mixture import Score
-from acsnet_jax.report import evaluate, figure2, figure3, figure5, training_curves
+from acsnet_jax.report import figure2, figure3, figure5, training_curves
 from acsnet_jax.types import InputError
 
 

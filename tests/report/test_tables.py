@@ -1,7 +1,8 @@
 import csv
 
-from acsnet_jax.metrics import SliceRecord, table1, table2
-from acsnet_jax.report import aligned, evaluate, slices_table, write_csv, write_tables
+from acsnet_jax.evaluation.records import evaluate
+from acsnet_jax.evaluation.summary import SliceRecord, table1, table2
+from acsnet_jax.report import aligned, slices_table, write_csv, write_tables
 from acsnet_jax.report.tables import (
     PAPER_TABLE1,
     PAPER_TABLE2,

@@ -138,15 +138,15 @@ def test_brightness_and_contrast_of_closed_forms():
 
 def test_the_box_of_training_is_that_of_prediction():
     images = pictures(4, 15, 1)[..., 0]
-    half = np.full(4, 5, np.float32)
+    half_side = np.full(4, 5, np.float32)
     expected = null_outside(images, 5)
-    np.testing.assert_array_equal(null_outside_box(key(), images, half, NOTHING), expected)
+    np.testing.assert_array_equal(null_outside_box(key(), images, half_side, NOTHING), expected)
 
 
 def test_each_box_has_its_own_size_and_none_is_infinite():
     images = np.ones((6, 41, 41), np.float32)
-    half = np.array([4, 10, 10, 10, 10, np.inf], np.float32)
-    nulled = np.asarray(null_outside_box(key(), images, half, Augment(box=0.5)))
+    half_side = np.array([4, 10, 10, 10, 10, np.inf], np.float32)
+    nulled = np.asarray(null_outside_box(key(), images, half_side, Augment(box=0.5)))
     sides = np.sqrt(nulled.sum(axis=(1, 2)))
     assert 2 * 2 + 1 <= sides[0] <= 2 * 6 + 1
     assert (sides[1:5] >= 2 * 5 + 1).all() and (sides[1:5] <= 2 * 15 + 1).all()

@@ -4,12 +4,12 @@ import json
 import numpy as np
 import pytest
 
-from acsnet_jax.phantom import make_scan
+from acsnet_jax.synthesis.phantom import make_scan
 from acsnet_jax.training import cohort as cohorts
-from acsnet_jax.training.cohort import Data, load, split
+from acsnet_jax.training.cohort import CohortOptions, load, split
 from acsnet_jax.types import InputError
 
-PHANTOMS = Data(patients=6, cine_format="phantom", cine_patients=3, image_size=96, seed=4)
+PHANTOMS = CohortOptions(patients=6, cine_format="phantom", cine_patients=3, image_size=96, seed=4)
 
 
 def ids(scans):
@@ -34,7 +34,7 @@ def read(monkeypatch):
     def give(scans, cine=()):
         found = {"here": list(scans), "cine": list(cine)}
         monkeypatch.setattr(cohorts, "read_cohort", lambda root, fmt, *, slice_order: found[root])
-        return Data(
+        return CohortOptions(
             format="nifti",
             root="here",
             cine_format="nifti" if cine else None,
@@ -73,7 +73,7 @@ def test_one_patient_cannot_be_divided(count):
 
 
 def test_a_share_of_the_further_cine_cohort_is_held_out_too(tmp_path):
-    data = Data(patients=4, cine_patients=8, image_size=80, cine_format="phantom")
+    data = CohortOptions(patients=4, cine_patients=8, image_size=80, cine_format="phantom")
     whole = load(data, tmp_path / "whole")
     some = load(dataclasses.replace(data, cine_test_fraction=0.25), tmp_path / "some")
     assert whole.cine_test == []
@@ -110,7 +110,7 @@ def test_no_held_out_patient_lends_its_histogram(read, scans, tmp_path):
     for seed in range(6):
         workdir = tmp_path / str(seed)
         workdir.mkdir()
-        cohort = load(Data(**{**vars(data), "seed": seed}), workdir)
+        cohort = load(CohortOptions(**{**vars(data), "seed": seed}), workdir)
         train = {scan.id for scan in cohort.train if scan.modality == "lge"}
         references = {
             scan.source["cine_to_lge"]["reference"]
@@ -164,10 +164,10 @@ def test_the_split_of_another_cohort_is_refused(read, scans, tmp_path):
 @pytest.mark.parametrize("prefix", ["", "cine_"])
 def test_a_format_needs_its_folder(prefix, tmp_path):
     with pytest.raises(InputError, match=rf"--config\.data\.{prefix}root=DIR"):
-        load(Data(patients=2, image_size=96, **{f"{prefix}format": "emidec"}), tmp_path)
+        load(CohortOptions(patients=2, image_size=96, **{f"{prefix}format": "emidec"}), tmp_path)
 
 
 def test_a_missing_folder_is_bad_input(tmp_path):
     with pytest.raises(InputError, match="nowhere: no such folder"):
-        load(Data(format="emidec", root=str(tmp_path / "nowhere")), tmp_path)
+        load(CohortOptions(format="emidec", root=str(tmp_path / "nowhere")), tmp_path)
     assert not (tmp_path / "split.json").exists()

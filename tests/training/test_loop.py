@@ -15,7 +15,7 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 import acsnet_jax
-from acsnet_jax.phantom import make_cohort
+from acsnet_jax.synthesis.phantom import make_cohort
 from acsnet_jax.training import loop
 from acsnet_jax.training.checkpoint import Checkpoints
 from acsnet_jax.training.cohort import Cohort

@@ -10,7 +10,7 @@ import pytest
 
 from acsnet_jax.jobs.reproduce import task_config
 from acsnet_jax.models import Autoencoder, ResUNet
-from acsnet_jax.preprocess.stages import Spec
+from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.training.augment import Augment
 from acsnet_jax.training.settings import (
     OUTPUTS,
@@ -78,14 +78,14 @@ def test_an_unknown_task_is_bad_input():
 
 
 def test_a_section_becomes_its_dataclass_and_back():
-    for default in (Spec(myo_spacing_mm=None), Augment(box=0.3), Optimisation(epochs=7)):
+    for default in (InputSpec(myo_spacing_mm=None), Augment(box=0.3), Optimisation(epochs=7)):
         node = common.section(default)
         assert isinstance(node, ml_collections.ConfigDict)
         assert from_config(type(default), node) == default
 
 
 def test_sequences_become_tuples():
-    spec = Spec(mask_size=32)
+    spec = InputSpec(mask_size=32)
     model = build_model("autoencoder", {"latent": 4, "filters": [4, 8]}, spec)
     assert model == Autoencoder(size=32, latent=4, filters=(4, 8))
     hash(model)
@@ -98,7 +98,7 @@ def test_an_unknown_field_does_not_pass_silently():
 
 
 def test_each_network_sees_its_own_size():
-    spec = Spec(lv_size=1, myo_size=2, mask_size=3)
+    spec = InputSpec(lv_size=1, myo_size=2, mask_size=3)
     assert [input_size(task, spec) for task in ("lv", "myo", "autoencoder")] == [1, 2, 3]
 
 

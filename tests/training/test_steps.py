@@ -146,6 +146,13 @@ def test_samples_of_weight_0_do_not_count_where_no_batch_statistics_tie_them():
     assert_equal(*results)
 
 
+def test_a_batch_of_light_samples_counts_less():
+    state, batch = fresh_state(MYO), make_batch()
+    _, whole = compiled(MYO)(state, batch._replace(weights=np.ones_like(batch.weights)))
+    _, light = compiled(MYO)(state, batch._replace(weights=0.25 * np.ones_like(batch.weights)))
+    np.testing.assert_allclose(light["loss"], 0.25 * whole["loss"], rtol=1e-6)
+
+
 def test_nothing_counted_moves_nothing():
     state, batch = fresh_state(AUTOENCODER), make_batch(outputs=1, size=16)
     result, metrics = compiled(AUTOENCODER)(state, batch._replace(weights=0 * batch.weights))
@@ -183,7 +190,7 @@ def test_stage_2_is_prepared_as_it_predicts():
     assert targets.shape == (4, 16, 16, 2)
     np.testing.assert_array_equal(targets, batch.targets[:, 2:18, 2:18])
     expected = batch.images[:, 2:18, 2:18].astype(float)
-    near = np.abs(np.arange(16) - 8) <= batch.half[:, None]
+    near = np.abs(np.arange(16) - 8) <= batch.half_side[:, None]
     expected = expected * near[:, :, None] * near[:, None, :]
     np.testing.assert_allclose(images[..., 0], expected, atol=0.05)
 

@@ -6,8 +6,8 @@ Arrays are ``[slices, height, width]``, apex first; intensities are magnitudes i
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from acsnet_jax.phantom.appearance import render, sample_contrast, sample_thorax
-from acsnet_jax.phantom.heart import Heart, Section, sample_heart, scar_section
+from acsnet_jax.synthesis.phantom.appearance import render, sample_contrast, sample_thorax
+from acsnet_jax.synthesis.phantom.heart import Heart, Section, sample_heart, scar_section
 from acsnet_jax.types import InputError, Label, Modality, Scan, Spacing
 
 _MODALITIES: tuple[Modality, ...] = ("lge", "cine")

@@ -13,11 +13,10 @@ from test_pipeline import SIZE, SPACING, make_scan
 
 from acsnet_jax import report
 from acsnet_jax.anatomy.cleanup import clean_components
-from acsnet_jax.anatomy.damage import KINDS, STRENGTHS
+from acsnet_jax.evaluation.damage import KINDS, STRENGTHS
+from acsnet_jax.evaluation.damage_study import METHODS, Slices, compare, predict_slices
 from acsnet_jax.jobs import damage as jobs
-from acsnet_jax.jobs.damage import Slices, compare, predict_slices
-from acsnet_jax.phantom import make_cohort
-from acsnet_jax.report.damage import METHODS
+from acsnet_jax.synthesis.phantom import make_cohort
 from acsnet_jax.types import InputError, Label
 from configs import damage as damage_config
 

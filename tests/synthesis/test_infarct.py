@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from acsnet_jax.preprocess.infarct import Scar, sample_scar
+from acsnet_jax.synthesis.infarct import Scar, sample_scar
 
 
 @pytest.fixture

@@ -6,14 +6,14 @@ import scipy.ndimage
 
 from acsnet_jax.io.acdc import read_acdc
 from acsnet_jax.io.emidec import read_emidec
-from acsnet_jax.phantom import make_scan
 from acsnet_jax.preprocess import intensity
-from acsnet_jax.preprocess.cine_to_lge import (
+from acsnet_jax.synthesis.cine_to_lge import (
     ConversionOptions,
     cine_to_lge,
     conversion_steps,
     sample_pseudo_scar,
 )
+from acsnet_jax.synthesis.phantom import make_scan
 from acsnet_jax.types import InputError, Label
 
 ALWAYS = ConversionOptions(scar_probability=1.0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from acsnet_jax.corrector import _put_back, circle_centre
+from acsnet_jax.correction.corrector import _put_back, circle_centre
 from acsnet_jax.preprocess.crop import centroid
 
 SPACING = (1.5, 1.2)

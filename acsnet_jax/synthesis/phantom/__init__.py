@@ -4,7 +4,7 @@ Arrays are ``[slices, height, width]``, apex first; intensities are magnitudes i
 never negative. Host side, numpy and SciPy; everything follows from (seed, patient, modality).
 """
 
-from acsnet_jax.phantom.dicom import write_dicom
-from acsnet_jax.phantom.scan import make_cohort, make_scan
+from acsnet_jax.synthesis.phantom.dicom import write_dicom
+from acsnet_jax.synthesis.phantom.scan import make_cohort, make_scan
 
 __all__ = ["make_cohort", "make_scan", "write_dicom"]

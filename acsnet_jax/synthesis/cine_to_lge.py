@@ -16,7 +16,7 @@ import skimage.measure
 from jaxtyping import Bool, Float32, Float64
 
 from acsnet_jax.preprocess import intensity
-from acsnet_jax.preprocess.infarct import Scar, sample_scar
+from acsnet_jax.synthesis.infarct import Scar, sample_scar
 from acsnet_jax.types import InputError, Label, Scan, Spacing
 
 _CROSS = scipy.ndimage.generate_binary_structure(2, 1)

@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from acsnet_jax.evaluation.records import evaluate, evaluate_scan
 from acsnet_jax.metrics import hausdorff_mm
-from acsnet_jax.report import evaluate, evaluate_scan
 from acsnet_jax.types import InputError
 
 

@@ -19,7 +19,7 @@ from acsnet_jax import anatomy, latent
 from acsnet_jax.anatomy.cleanup import clean_components
 from acsnet_jax.preprocess.crop import Centre, centroid, crop_or_pad, uncrop
 from acsnet_jax.preprocess.grid import Grid, masks_to_working, to_native
-from acsnet_jax.types import Correction, InputError, Population, Spacing
+from acsnet_jax.types import Correction, InputError, MaskStack, Population, Spacing
 
 SLICES = 16
 """Stacks are padded to multiples of this, so that a new scan rarely needs a new compilation."""
@@ -28,14 +28,13 @@ _PIXELS = 128
 _STAND_INS = 256  # members of the population that are tried on the scan's own grid
 _SMOOTHING = (1.0, 0.6, 0.0)  # pixels; of outlines on their way to the scan's own grid
 
-Stack = Bool[np.ndarray, "slices height width"]
 NativeStack = Bool[np.ndarray, "slices native_height native_width"]
 StandIns = dict[int, tuple[int, float]]
 """(Index in the population, latent distance) of each slice that a member of it stands in for."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class CorrectionOptions:
     """How masks are corrected; see `acsnet_jax.latent.correct`.
 
     Attributes:
@@ -76,7 +75,7 @@ class Corrector:
     thresholds: anatomy.Thresholds
     size: int
     spacing_mm: float | None
-    options: Options = Options()
+    options: CorrectionOptions = CorrectionOptions()
 
     @functools.cached_property
     def _deltas(self) -> dict[Spacing, tuple[Callable, Callable]]:
@@ -158,7 +157,7 @@ def correct_native(masks: NativeStack, grid: Grid, corrector: Corrector) -> Corr
     return Correction(**fields)
 
 
-def _within_reach(masks: Stack, size: int) -> Stack:
+def _within_reach(masks: MaskStack, size: int) -> MaskStack:
     """Without what lies beyond a window around the largest component of each mask.
 
     A window around the centroid of components far apart could miss them all.
@@ -172,7 +171,7 @@ def _within_reach(masks: Stack, size: int) -> Stack:
     return np.stack(reached)
 
 
-def correct_stack(masks: Stack, corrector: Corrector, spacing_mm: Spacing) -> Correction:
+def correct_stack(masks: MaskStack, corrector: Corrector, spacing_mm: Spacing) -> Correction:
     """The latent correction of a stack of masks of any size, each centred for the autoencoder.
 
     What is missing from a mask moves its centroid off the heart's middle, where the circle through
@@ -289,7 +288,9 @@ def circle_centre(mask: Bool[np.ndarray, "height width"], *, spacing_mm: Spacing
     return round(centre[0]), round(centre[1])
 
 
-def native_masks(masks: Stack, grid: Grid, corrector: Corrector) -> tuple[NativeStack, StandIns]:
+def native_masks(
+    masks: MaskStack, grid: Grid, corrector: Corrector
+) -> tuple[NativeStack, StandIns]:
     """Corrected masks on the scan's own grid, where delta is checked once more.
 
     Pixel stairs of one grid are dents on a finer one, so the outline is smoothed on its way; less
@@ -328,7 +329,7 @@ def with_stand_ins(correction: Correction, stand_ins: StandIns) -> Correction:
     return correction._replace(**moves)
 
 
-def on_native(masks: Stack, grid: Grid, *, smoothing: float = _SMOOTHING[0]) -> NativeStack:
+def on_native(masks: MaskStack, grid: Grid, *, smoothing: float = _SMOOTHING[0]) -> NativeStack:
     """Masks on the scan's own grid, by linear interpolation of the distance to their outline.
 
     Args:
@@ -369,7 +370,9 @@ def _stand_in(
     )
 
 
-def delta(masks: Stack, spacing_mm: Spacing, corrector: Corrector) -> Bool[np.ndarray, "slices"]:
+def delta(
+    masks: MaskStack, spacing_mm: Spacing, corrector: Corrector
+) -> Bool[np.ndarray, "slices"]:
     """Delta of masks on any grid, in windows of few different sizes.
 
     Args:
@@ -385,7 +388,7 @@ def delta(masks: Stack, spacing_mm: Spacing, corrector: Corrector) -> Bool[np.nd
 
 
 def check_stack(
-    masks: Stack, spacing_mm: Spacing, thresholds: anatomy.Thresholds
+    masks: MaskStack, spacing_mm: Spacing, thresholds: anatomy.Thresholds
 ) -> tuple[anatomy.Anatomy, Bool[np.ndarray, "slices criteria"]]:
     """Measures of masks on any grid, and which criteria each of them fails.
 
@@ -412,7 +415,7 @@ def _judged(masks, spacing_mm, thresholds):
     return measures, anatomy.check(measures, thresholds, anatomy.CRITERIA)
 
 
-def _window(masks: Stack) -> np.ndarray:
+def _window(masks: MaskStack) -> np.ndarray:
     """The part of a stack that holds all masks, in one of few sizes."""
     if not masks.any():
         return crop_or_pad(masks, _PIXELS)

@@ -1,7 +1,7 @@
 """How a synthetic short-axis stack looks: thorax, contrast, coil bias, partial volume, noise.
 
-Points are (x, y, z) in mm as in `acsnet_jax.phantom.heart`, x and y off the heart's middle.
-Intensities are relative until `acsnet_jax.phantom.scan` scales them.
+Points are (x, y, z) in mm as in `acsnet_jax.synthesis.phantom.heart`, x and y off the heart's
+middle. Intensities are relative until `acsnet_jax.synthesis.phantom.scan` scales them.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ import numpy as np
 import scipy.ndimage
 from jaxtyping import Float
 
-from acsnet_jax.phantom.heart import Field, Heart, Section, ellipse, scar_section, turn
+from acsnet_jax.synthesis.phantom.heart import Field, Heart, Section, ellipse, scar_section, turn
 from acsnet_jax.types import Modality, Spacing
 
 Stack = Float[np.ndarray, "slices height width"]

@@ -11,9 +11,17 @@ NAN = float("nan")
 FOUR = ndimage.generate_binary_structure(2, 1)
 
 
+def _labels(mask, connectivity):
+    return np.asarray(measure.label(mask, connectivity=connectivity))
+
+
+def _depth(mask, spacing):
+    return np.asarray(ndimage.distance_transform_edt(mask, sampling=spacing))
+
+
 def holes_of(mask):
     """Labels of the holes (0 elsewhere) and their number, in raster order of their first pixel."""
-    labels = measure.label(np.pad(~mask, 1, constant_values=True), connectivity=1)
+    labels = _labels(np.pad(~mask, 1, constant_values=True), connectivity=1)
     hole = labels[1:-1, 1:-1].copy()
     hole[hole == labels[0, 0]] = 0
     names = [k for k in dict.fromkeys(hole.ravel().tolist()) if k]
@@ -35,7 +43,7 @@ def circularity(region):
 
 
 def convexity_defect(filled, spacing):
-    inside = ndimage.binary_erosion(filled, FOUR, border_value=0)
+    inside = np.asarray(ndimage.binary_erosion(filled, FOUR, border_value=0), bool)
     p = np.argwhere(filled & ~inside) * spacing
     q = np.argwhere(filled) * spacing
     turns = 2 * np.pi * np.arange(64) / 64
@@ -61,7 +69,7 @@ def measures(mask, spacing_mm):
     """All measures of one mask, as a dictionary."""
     spacing = np.asarray(spacing_mm, np.float64)
     pixel_mm = np.sqrt(spacing.prod())
-    _, objects = measure.label(mask, connectivity=2, return_num=True)
+    objects = int(_labels(mask, connectivity=2).max())
     labels, holes = holes_of(mask)
     filled, cavity = regions(mask)
     result = {
@@ -80,8 +88,8 @@ def measures(mask, spacing_mm):
     }
     if holes:
         outside = ~np.pad(filled, 1)
-        to_cavity = ndimage.distance_transform_edt(~np.pad(cavity, 1), sampling=spacing)
-        touching = ndimage.binary_dilation(~outside, FOUR) & outside
+        to_cavity = _depth(~np.pad(cavity, 1), spacing)
+        touching = np.asarray(ndimage.binary_dilation(~outside, FOUR)) & outside
         result |= {
             "circularity_epi": circularity(filled),
             "circularity_endo": circularity(cavity),
@@ -90,7 +98,7 @@ def measures(mask, spacing_mm):
             "wall_max_mm": to_cavity[touching].max() - pixel_mm,
         }
     elif objects:
-        depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=spacing)
+        depth = _depth(np.pad(mask, 1), spacing)
         centre = np.argwhere(mask).mean(axis=0)
         # a shift by far less than any difference breaks ties in raster order
         nearest = np.ceil(centre - 0.5 - 1e-9).astype(int)

@@ -14,8 +14,8 @@ from acsnet_jax.jobs.fit_latent import fit_latent
 from acsnet_jax.jobs.predict import predict
 from acsnet_jax.jobs.prepare import prepare
 from acsnet_jax.jobs.reproduce import reproduce
-from acsnet_jax.phantom import make_scan
-from acsnet_jax.phantom.dicom import write_dicom
+from acsnet_jax.synthesis.phantom import make_scan
+from acsnet_jax.synthesis.phantom.dicom import write_dicom
 from acsnet_jax.types import InputError
 from configs import evaluate as evaluate_config
 from configs import fit_latent as fit_latent_config

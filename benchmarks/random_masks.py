@@ -10,7 +10,7 @@ def polar_grid(shape, centre):
     return np.hypot(y, x), np.arctan2(y, x)
 
 
-def wave(rng, angle, strength):
+def wave(rng: np.random.Generator, angle, strength):
     """A smooth periodic perturbation."""
     total = np.zeros_like(angle)
     for k in range(1, 6):
@@ -18,7 +18,7 @@ def wave(rng, angle, strength):
     return strength * total
 
 
-def ring(rng, shape, *, strength=None, centre=None):
+def ring(rng: np.random.Generator, shape, *, strength=None, centre=None):
     size = min(shape)
     strength = rng.uniform(0, 3) if strength is None else strength
     if centre is None:
@@ -31,7 +31,7 @@ def ring(rng, shape, *, strength=None, centre=None):
     )
 
 
-def open_ring(rng, shape):
+def open_ring(rng: np.random.Generator, shape):
     centre = [s / 2 + rng.uniform(-3, 3) for s in shape]
     _, angle = polar_grid(shape, centre)
     away = np.abs((angle - rng.uniform(-np.pi, np.pi) + np.pi) % (2 * np.pi) - np.pi)
@@ -39,7 +39,7 @@ def open_ring(rng, shape):
     return mask & (away > np.radians(rng.uniform(2, 80)))
 
 
-def symmetric_arc(rng, shape):
+def symmetric_arc(rng: np.random.Generator, shape):
     """Symmetric about an axis, so that pixels lie exactly on edges between angular bins."""
     mask = open_ring(rng, (shape[0], shape[0]))
     mask = mask | mask[::-1] if rng.random() < 0.5 else mask & mask[::-1]
@@ -51,23 +51,23 @@ def symmetric_arc(rng, shape):
     return out
 
 
-def disc(rng, shape):
+def disc(rng: np.random.Generator, shape):
     centre = [rng.uniform(0, s) for s in shape]
     return polar_grid(shape, centre)[0] <= rng.uniform(0, 0.4) * min(shape)
 
 
-def with_islands(rng, shape):
+def with_islands(rng: np.random.Generator, shape):
     mask = ring(rng, shape)
     for _ in range(rng.integers(1, 6)):
         mask = mask | disc(rng, shape) & (rng.random(shape) < rng.choice([0.3, 1.0]))
     return mask
 
 
-def with_specks(rng, shape):
+def with_specks(rng: np.random.Generator, shape):
     return ring(rng, shape) ^ (rng.random(shape) < 10 ** rng.uniform(-4, -1.5))
 
 
-def with_holes(rng, shape):
+def with_holes(rng: np.random.Generator, shape):
     mask = ring(rng, shape)
     for _ in range(rng.integers(1, 6)):
         row, column = (rng.integers(0, s) for s in shape)
@@ -76,23 +76,23 @@ def with_holes(rng, shape):
     return mask
 
 
-def noise(rng, shape):
+def noise(rng: np.random.Generator, shape):
     return rng.random(shape) < rng.uniform(0.02, 0.98)
 
 
-def blobs(rng, shape):
+def blobs(rng: np.random.Generator, shape):
     field = ndimage.gaussian_filter(rng.normal(size=shape), rng.uniform(1, 6))
     return field > np.quantile(field, rng.uniform(0.1, 0.9))
 
 
-def spiral(rng, shape):
+def spiral(rng: np.random.Generator, shape):
     radius, angle = polar_grid(shape, [s / 2 for s in shape])
     pitch = rng.uniform(3, 12)
     mask = (radius / pitch - rng.choice([-1, 1]) * angle / (2 * np.pi)) % 1 < rng.uniform(0.3, 0.8)
     return mask & (radius < rng.uniform(0.2, 0.6) * min(shape))
 
 
-def square_spiral(rng, shape):
+def square_spiral(rng: np.random.Generator, shape):
     """The longest way in: one pixel wide, one pixel apart."""
     mask = np.zeros(shape, bool)
     top, left, bottom, right = 0, 0, shape[0] - 1, shape[1] - 1
@@ -108,12 +108,12 @@ def square_spiral(rng, shape):
     return mask if rng.random() < 0.5 else ~mask
 
 
-def touching_border(rng, shape):
+def touching_border(rng: np.random.Generator, shape):
     centre = [rng.choice([0, s - 1]) + rng.uniform(-8, 8) for s in shape]
     return ring(rng, shape, centre=centre)
 
 
-def lines(rng, shape):
+def lines(rng: np.random.Generator, shape):
     mask = np.zeros(shape, bool)
     for _ in range(rng.integers(1, 8)):
         start, stop = (rng.uniform(0, [s - 1 for s in shape]) for _ in range(2))
@@ -122,13 +122,13 @@ def lines(rng, shape):
     return mask
 
 
-def nested(rng, shape):
+def nested(rng: np.random.Generator, shape):
     radius, _ = polar_grid(shape, [s / 2 + rng.uniform(-2, 2) for s in shape])
     mask = (radius / rng.uniform(2, 10)) % 1 < rng.uniform(0.3, 0.8)
     return mask & (radius < rng.uniform(0.2, 0.5) * min(shape))
 
 
-def rectangles(rng, shape):
+def rectangles(rng: np.random.Generator, shape):
     mask = np.zeros(shape, bool)
     for _ in range(rng.integers(1, 6)):
         row, column = (rng.integers(0, s) for s in shape)
@@ -137,7 +137,7 @@ def rectangles(rng, shape):
     return mask
 
 
-def tied_holes(rng, shape):
+def tied_holes(rng: np.random.Generator, shape):
     """Equal holes."""
     mask = np.zeros(shape, bool)
     mask[5:55, 5:55] = True
@@ -149,7 +149,7 @@ def tied_holes(rng, shape):
     return mask
 
 
-def corner_case(rng, shape):
+def corner_case(rng: np.random.Generator, shape):
     mask = np.zeros(shape, bool)
     kind = rng.integers(0, 5)
     if kind == 1:

@@ -6,7 +6,7 @@ import pytest
 import scipy.ndimage
 
 from acsnet_jax.io.dicom import read_dicom
-from acsnet_jax.phantom import make_cohort, make_scan, write_dicom
+from acsnet_jax.synthesis.phantom import make_cohort, make_scan, write_dicom
 from acsnet_jax.types import InputError, Label
 
 EIGHT = np.ones((3, 3))

@@ -10,14 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from acsnet_jax.clinical import predicted_regions, reference_regions, scan_volume_ml
-from acsnet_jax.metrics import (
-    STRUCTURES,
-    SliceRecord,
-    VolumeRecord,
-    locations,
-    overlap,
-    surface_distance,
-)
+from acsnet_jax.evaluation.summary import STRUCTURES, SliceRecord, VolumeRecord, locations
+from acsnet_jax.metrics import overlap, surface_distance
 from acsnet_jax.types import Segmentation
 
 

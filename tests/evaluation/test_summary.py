@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from acsnet_jax.metrics import (
+from acsnet_jax.evaluation.summary import (
     SliceRecord,
     VolumeRecord,
     locations,

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from acsnet_jax.preprocess.infarct import Scar, sample_scar
+from acsnet_jax.synthesis.infarct import Scar, sample_scar
 
 Field = Float[np.ndarray, "..."]
 

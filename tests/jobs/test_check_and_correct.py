@@ -12,11 +12,11 @@ from rings import THRESHOLDS, make_corrector
 
 from acsnet_jax import anatomy, clinical
 from acsnet_jax import bundle as bundles
-from acsnet_jax import corrector as corrector_module
-from acsnet_jax.corrector import SLICES
+from acsnet_jax.correction import corrector as corrector_module
+from acsnet_jax.correction.corrector import SLICES
 from acsnet_jax.io.masks import label_files, mask_of, read_labels
 from acsnet_jax.jobs.check import check, check_labels
-from acsnet_jax.jobs.correct import Settings, correct, correct_files, correct_labels
+from acsnet_jax.jobs.correct import LabelFileOptions, correct, correct_files, correct_labels
 from acsnet_jax.types import InputError
 from configs import check as check_config
 from configs import correct as correct_config
@@ -96,7 +96,7 @@ def corrected(tmp_path_factory, corrector):
     save(root / "in" / "a.nii.gz", STACK)
     save(root / "in" / "sub" / "turned.nii", STACK, order=(2, 0, 1), dtype=np.float32)
     save(root / "in" / "good.nii.gz", STACK[[0, 4]])
-    settings = Settings(labels=LABELS, scar_labels=SCAR)
+    settings = LabelFileOptions(labels=LABELS, scar_labels=SCAR)
     files = label_files(root / "in")
     return root, settings, correct_files(files, corrector, settings, root / "out")
 
@@ -260,7 +260,7 @@ def test_a_second_run_passes_over_what_is_finished(corrected, corrector):
     codes = corrector.population.codes
     drawn_anew = corrector.population._replace(codes=codes[::-1])
     for system, asked in (
-        (corrector, Settings(labels=(2,))),
+        (corrector, LabelFileOptions(labels=(2,))),
         (dataclasses.replace(corrector, population=drawn_anew), settings),
     ):
         with pytest.raises(InputError, match="3 of 3 files could not be corrected"):
@@ -273,7 +273,7 @@ def test_slices_above_the_base_are_emptied_if_asked(tmp_path, corrector, order):
     areas = np.stack([draw("valid", outer) for outer in (22.0, 25.0, 28.0, 14.0)])
     stack = areas if order == "apex_first" else areas[::-1]
     save(tmp_path / "in" / "m.nii.gz", stack)
-    settings = Settings(labels=LABELS, trim=True, slice_order=order)
+    settings = LabelFileOptions(labels=LABELS, trim=True, slice_order=order)
     files = label_files(tmp_path / "in")
     (summary,) = correct_files(files, corrector, settings, tmp_path / "out")
     assert (summary.left_out, summary.valid_after) == (1, 3)
@@ -329,7 +329,7 @@ def test_a_stand_in_is_certified_as_what_it_is(tmp_path, corrector, monkeypatch)
 
     monkeypatch.setattr(corrector_module, "delta", fussy)
     stack = read_labels(save(tmp_path / "a.nii.gz", STACK))
-    found = correct_labels(stack, corrector, Settings(labels=LABELS), name="a")
+    found = correct_labels(stack, corrector, LabelFileOptions(labels=LABELS), name="a")
     for kind, one in zip(KINDS, found.certificates, strict=True):
         assert (one.alpha == 1.0) == (one.neighbour is not None) == (kind in BAD)
         assert one.valid_after or one.empty
@@ -348,6 +348,6 @@ def test_specks_far_apart_become_a_valid_ring(tmp_path, corrector):
     stack[0, 40:43, 5:7] = stack[0, 40:42, 120:122] = 2  # 184 mm; the encoder sees 96 mm
     stack[1, 50, 60] = 2
     save(tmp_path / "m.nii", stack)
-    settings = Settings(labels=(2,))
+    settings = LabelFileOptions(labels=(2,))
     (summary,) = correct_files(label_files(tmp_path), corrector, settings, tmp_path / "out")
     assert (summary.valid_before, summary.valid_after) == (0, 2)

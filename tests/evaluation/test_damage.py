@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from acsnet_jax.anatomy.damage import KINDS, STRENGTHS, damage
+from acsnet_jax.evaluation.damage import KINDS, STRENGTHS, damage
 from acsnet_jax.types import InputError
 
 FIELD_MM = 120.0
