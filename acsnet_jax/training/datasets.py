@@ -112,7 +112,7 @@ def balance_cine(dataset: Dataset, scans: list[Scan]) -> Dataset:
     both = (lge_total > 0) & (cine_total > 0)
     factor[both] = np.minimum(1.0, lge_total[both] / cine_total[both])
     weights = np.where(cine[:, None], dataset.weights * factor, dataset.weights)
-    return dataset._replace(weights=weights.astype(np.float32))
+    return dataset._replace(weights=(weights / weights.mean()).astype(np.float32))
 
 
 def _labels(labels: np.ndarray | None) -> np.ndarray:

@@ -73,7 +73,7 @@ def train_step(
             variables, images, train=True, mutable=["batch_stats"], rngs={"dropout": dropout_key}
         )
         losses = _losses(task, logits, targets)
-        return weighted_mean(losses, batch.weights), (logits, updates)
+        return jnp.mean(losses * batch.weights), (logits, updates)
 
     (loss, (logits, updates)), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
     changes, opt_state = task.optimiser.update(gradients, state.opt_state, state.params)
