@@ -22,7 +22,7 @@ from jaxtyping import PyTree
 from acsnet_jax import __version__
 from acsnet_jax.anatomy import Thresholds
 from acsnet_jax.anatomy.cleanup import CleanupWeights
-from acsnet_jax.correction.corrector import CorrectionOptions, Corrector
+from acsnet_jax.correction import CorrectionOptions, Corrector
 from acsnet_jax.files import tuples_for_lists, write_json
 from acsnet_jax.latent import Mixture
 from acsnet_jax.models import Autoencoder, Decode, Delineate, Encode, Localise, ResUNet

@@ -4,32 +4,34 @@ Networks come in as callables on whole batches; nothing here knows how they were
 """
 
 import dataclasses
+import logging
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
-from scipy import ndimage
+from jaxtyping import Float32, Float64
 from skimage.morphology import convex_hull_image
 
-from acsnet_jax import anatomy
 from acsnet_jax.anatomy.cleanup import CleanupWeights, one_lv
 from acsnet_jax.clinical.scar import clean_enhancement, core_scar, scar_moved_mm3
 from acsnet_jax.clinical.volumes import slice_extents_mm
-from acsnet_jax.correction.corrector import (
+from acsnet_jax.correction import (
     Corrector,
-    correct_stack,
-    native_masks,
-    on_native,
-    padded,
-    with_stand_ins,
+    certify,
+    correct_native,
+    kept_slices,
+    lost_message,
+    render_native,
 )
+from acsnet_jax.ops.host import fill_holes
 from acsnet_jax.preprocess.crop import uncrop
 from acsnet_jax.preprocess.grid import Grid, Working, resample_mask, to_native, to_working
 from acsnet_jax.preprocess.orient import apply_turn, invert_turn
 from acsnet_jax.preprocess.stages import InputSpec, lv_box, lv_images, myo_images, null_outside
 from acsnet_jax.types import InputError, MaskStack, Scan, Segmentation
+
+_LOG = logging.getLogger(__name__)
 
 Probability = Float32[np.ndarray, "slices height width"]
 
@@ -160,21 +162,21 @@ def averaged(
 
 
 def assemble(scan: Scan, found: Delineation, bundle: Bundle) -> Segmentation:
-    """Stage 3 and the volume checks, and everything back on the scan's own grid."""
+    """Stage 3 and the volume checks, on the scan's own grid.
+
+    Slices for which stage 3 found nothing valid are left out; their certificates and the log say
+    so.
+    """
     masks = found.myocardium >= 0.5
-    correction = correct_stack(masks, bundle.corrector, found.grid.spacing_mm)
-    corrected = np.asarray(correction.mask)
-    kept = np.ones(len(masks), bool)
+    given, _ = render_native(masks, found.grid, bundle.corrector)
+    corrected = correct_native(given, found.grid, bundle.corrector, working=masks)
+    kept = np.any(corrected.mask, axis=(1, 2))
     if bundle.inference.trim:
-        kept = trimmed(corrected, bundle.inference.max_change)
-    kept = kept & corrected.any(axis=(1, 2))
-    try:
-        trimmed_masks = corrected & kept[:, None, None]
-        myocardium, stand_ins = native_masks(trimmed_masks, found.grid, bundle.corrector)
-    except InputError as error:
-        raise InputError(f"scan {scan.id}: {error}") from error
+        # a lost slice is no end of the heart: it counts with the area it had
+        whole = np.where(corrected.lost[:, None, None], given, corrected.mask)
+        kept = kept & kept_slices(whole, bundle.inference.max_change)
+    myocardium = corrected.mask & kept[:, None, None]
     lv = to_native(found.lv.astype(np.float32), found.grid) >= 0.5
-    blood_pool = blood_pools(myocardium, lv)
     marked = to_native(found.enhancement, found.grid) >= 0.5
     enhancement = clean_enhancement(
         marked & myocardium,
@@ -182,18 +184,22 @@ def assemble(scan: Scan, found: Delineation, bundle: Bundle) -> Segmentation:
         erosions=bundle.inference.erosions,
         min_area_mm2=bundle.inference.min_scar_mm2,
     )
-    # the volume checks are no correction: slices that they leave out count as if they were kept
-    untrimmed = np.where(kept[:, None, None], myocardium, on_native(corrected, found.grid))
+    if corrected.lost.any():
+        _LOG.warning("scan %s: %s", scan.id, lost_message(np.flatnonzero(corrected.lost).tolist()))
     return Segmentation(
         scan=scan,
         myocardium=myocardium,
-        blood_pool=blood_pool,
+        blood_pool=blood_pools(myocardium, lv),
         enhancement=enhancement,
         core=core_scar(scan, enhancement),
         kept=kept,
-        correction=with_stand_ins(correction, stand_ins),
-        correction_spacing_mm=found.grid.spacing_mm,
-        scar_moved_mm3=_scar_moved(scan, marked, on_native(masks, found.grid), untrimmed),
+        certificates=certify(
+            corrected,
+            scan.spacing_mm,
+            scan_id=scan.id,
+            kept=kept,
+            scar_moved_mm3=_scar_moved(scan, marked, given, corrected.mask),
+        ),
     )
 
 
@@ -207,18 +213,9 @@ def _scar_moved(
     return scar_moved_mm3(marked, before, after, scan.spacing_mm, extents)
 
 
-def trimmed(myocardium: MaskStack, max_change: float) -> Bool[np.ndarray, "slices"]:
-    """Slices between apex and base; see `acsnet_jax.anatomy.trim_stack`."""
-    holes = np.stack([ndimage.binary_fill_holes(mask) & ~mask for mask in myocardium])
-    kept = anatomy.trim_stack(
-        jnp.asarray(padded(myocardium)), jnp.asarray(padded(holes)), max_change=max_change
-    )
-    return np.asarray(kept)[: len(myocardium)]
-
-
 def blood_pools(myocardium: MaskStack, lv: MaskStack) -> MaskStack:
     """The cavity of rings; in open slices what stage 1's LV and the wall's hull share."""
-    cavities = np.stack([ndimage.binary_fill_holes(mask) & ~mask for mask in myocardium])
+    cavities = np.stack([fill_holes(mask) & ~mask for mask in myocardium])
     for index, mask in enumerate(myocardium):
         if mask.any() and not cavities[index].any():
             cavities[index] = convex_hull_image(mask) & lv[index] & ~mask

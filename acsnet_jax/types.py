@@ -111,7 +111,7 @@ class Population(NamedTuple):
 
 
 class Correction(NamedTuple):
-    """Result of the latent correction, one entry a mask.
+    """Result of the latent correction, one entry a mask; on the device or on the host.
 
     Attributes:
         mask: the corrected masks; each satisfies delta or is empty.
@@ -125,14 +125,71 @@ class Correction(NamedTuple):
         empty: whether the given mask was empty; it then stays empty.
     """
 
-    mask: Bool[Array, "*batch height width"]
-    alpha: Float[Array, "*batch"]
-    neighbour: Int[Array, "*batch"]
-    distance: Float[Array, "*batch"]
-    valid_before: Bool[Array, "*batch"]
-    failed_before: Bool[Array, "*batch criteria"]
-    pixels_changed: Int[Array, "*batch"]
-    empty: Bool[Array, "*batch"]
+    mask: Bool[Array | np.ndarray, "*batch height width"]
+    alpha: Float[Array | np.ndarray, "*batch"]
+    neighbour: Int[Array | np.ndarray, "*batch"]
+    distance: Float[Array | np.ndarray, "*batch"]
+    valid_before: Bool[Array | np.ndarray, "*batch"]
+    failed_before: Bool[Array | np.ndarray, "*batch criteria"]
+    pixels_changed: Int[Array | np.ndarray, "*batch"]
+    empty: Bool[Array | np.ndarray, "*batch"]
+
+
+class Route(enum.StrEnum):
+    """How a mask that stage 3 delivers came about."""
+
+    UNTOUCHED = "untouched"
+    CLEANED = "cleaned"
+    """Without its islands and extra holes, which alone sufficed."""
+    REDECODED = "re-decoded"
+    """Encoded and decoded, with no step towards a neighbour."""
+    MOVED = "moved"
+    """By a step alpha towards a neighbour in latent space."""
+    STAND_IN = "stand-in"
+    """A member of the population, where nothing nearer was valid on the delivered grid."""
+    LOST = "lost"
+    """Nothing valid was found; the slice is left out."""
+
+
+class Certificate(NamedTuple):
+    """What stage 3 did to one slice, on the grid on which it is written.
+
+    ``_asdict()`` is ready for JSON. Of a slice that the volume checks leave out, it describes the
+    mask that the correction gave it.
+
+    Attributes:
+        scan_id: pseudonymous id.
+        slice_index: index in the stack, apex first; of a mask file, in its own order.
+        route: how the delivered mask came about.
+        empty: there was no mask to correct.
+        valid_before: whether the given mask satisfied every criterion on this grid.
+        valid_after: whether the delivered mask does, checked on that very array.
+        failed_before: names of the criteria that the given mask failed.
+        neighbour: index in the population; None where none was used.
+        latent_distance: Euclidean distance to the neighbour; None where none was used.
+        alpha: step towards the neighbour, in [0, 1].
+        pixels_changed: between the given and the delivered mask.
+        area_changed_mm2: the same in mm^2.
+        scar_moved_mm3: volume of enhancement, as it was before the correction, that left the
+            myocardium or came into it through the correction; None where none is known.
+        kept: whether the mask is in the output: not empty, not lost, and not left out by the volume
+            checks as a slice beyond apex or base.
+    """
+
+    scan_id: str
+    slice_index: int
+    route: Route
+    empty: bool
+    valid_before: bool
+    valid_after: bool
+    failed_before: tuple[str, ...]
+    neighbour: int | None
+    latent_distance: float | None
+    alpha: float
+    pixels_changed: int
+    area_changed_mm2: float
+    scar_moved_mm3: float | None
+    kept: bool
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -145,12 +202,9 @@ class Segmentation:
         blood_pool: ``[slices, height, width]``.
         enhancement: ``[slices, height, width]``, inside ``myocardium``.
         core: ``[slices, height, width]``, core scar, inside ``enhancement``; gray zone is the rest.
-        kept: ``[slices]``, False for slices beyond apex or base; their masks are empty.
-        correction: what the latent correction did, one entry a slice, on the correction's grid;
-            None if the cascade ran without it.
-        correction_spacing_mm: spacing of that grid.
-        scar_moved_mm3: ``[slices]``, volume of predicted enhancement that the latent correction
-            moved across the myocardium's border; None where it is not known.
+        kept: ``[slices]``, False for slices that are empty, lost, or beyond apex or base; their
+            masks are empty.
+        certificates: what stage 3 did to each slice; empty if the cascade ran without it.
     """
 
     scan: Scan
@@ -159,9 +213,7 @@ class Segmentation:
     enhancement: Bool[np.ndarray, "slices height width"]
     core: Bool[np.ndarray, "slices height width"]
     kept: Bool[np.ndarray, "slices"]
-    correction: Correction | None
-    correction_spacing_mm: Spacing
-    scar_moved_mm3: Float64[np.ndarray, "slices"] | None = None
+    certificates: tuple[Certificate, ...] = ()
 
     @property
     def lv(self) -> Bool[np.ndarray, "slices height width"]:

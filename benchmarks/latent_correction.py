@@ -14,7 +14,6 @@ cores). Writes a table, JSON and a plot under benchmarks/results. In one run, on
 """
 
 import dataclasses
-import functools
 import time
 from collections.abc import Callable
 
@@ -22,11 +21,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import app, flags, logging
+from jax.tree_util import Partial
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from acsnet_jax import anatomy, bundle, latent
 from acsnet_jax.app import use_compilation_cache
+from acsnet_jax.correction.check import as_leaves
 from acsnet_jax.evaluation.damage import KINDS, STRENGTHS, damage
 from acsnet_jax.models import Autoencoder, Decode, Encode
 from acsnet_jax.preprocess.stages import InputSpec
@@ -132,8 +133,8 @@ def train() -> World:
     )
     encode = Encode(model, variables)
     decode = Decode(model, variables)
-    thresholds = anatomy.fit_thresholds(masks, spacing)
-    is_valid = functools.partial(anatomy.is_valid, spacing_mm=spacing, thresholds=thresholds)
+    thresholds = as_leaves(anatomy.fit_thresholds(masks, spacing))
+    is_valid = Partial(anatomy.is_valid, spacing_mm=as_leaves(spacing), thresholds=thresholds)
     mixture = latent.fit_mixture(np.asarray(encode(jnp.asarray(masks, jnp.float32))), 4, seed=0)
     key = jax.random.key(0)
     population, acceptance = latent.draw_population(key, mixture, decode, is_valid, 20_000)
@@ -163,7 +164,7 @@ def correct(world: World, masks, *, population=None, alphas: int = GRID) -> Corr
         world.decode,
         world.is_valid,
         world.population if population is None else population,
-        jnp.linspace(0.0, 1.0, alphas),
+        np.linspace(0.0, 1.0, alphas, dtype=np.float32),
         refine=REFINE,
         block=block(),
     )

@@ -6,7 +6,7 @@ from typing import Any
 import ml_collections
 from ml_collections import config_dict
 
-from acsnet_jax.correction.corrector import CorrectionOptions
+from acsnet_jax.correction import CorrectionOptions
 from acsnet_jax.jobs.evaluate import Targets
 from acsnet_jax.pipeline import Inference
 from acsnet_jax.preprocess.stages import InputSpec

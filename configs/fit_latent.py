@@ -10,7 +10,7 @@ With --config.select=True, autoencoders of four latent dimensions are trained an
 
 import ml_collections
 
-from acsnet_jax.correction.corrector import CorrectionOptions
+from acsnet_jax.correction import CorrectionOptions
 from acsnet_jax.pipeline import Inference
 from acsnet_jax.training.latent_space import LatentOptions, Selection
 from configs import common

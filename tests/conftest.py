@@ -17,13 +17,14 @@ from jaxtyping import install_import_hook
 
 # Several tests compile the same programs anew; one session compiles each once.
 _CACHE = tempfile.TemporaryDirectory(prefix="acsnet-tests-")
-jax.config.update("jax_compilation_cache_dir", _CACHE.name)
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # set it to keep programs between sessions
+    jax.config.update("jax_compilation_cache_dir", _CACHE.name)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 _HOOK = install_import_hook("acsnet_jax", "beartype.beartype")
 
-from acsnet_jax.types import Correction, Label, Scan, Segmentation  # noqa: E402
+from acsnet_jax.types import Certificate, Label, Route, Scan, Segmentation  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -76,24 +77,42 @@ def make_segmentation():
             file_affine=np.eye(4),
         )
         moved = (np.roll(mask, shift, (1, 2)) for mask in (wall, cavity, enhancement, core))
-        return Segmentation(scan, *moved, np.full(slices, True), None, (1.5, 1.5))
+        return Segmentation(scan, *moved, np.full(slices, True))
 
     return make
 
 
 @pytest.fixture
-def correction():
-    """Three masks: valid as it was, corrected, empty."""
-    mask = np.zeros((3, 16, 16), bool)
-    mask[:2, 4:12, 4:12] = True
-    mask[:2, 6:10, 6:10] = False
-    return Correction(
-        mask=mask,
-        alpha=np.array([0.0, 0.25, 0.0]),
-        neighbour=np.array([-1, 7, -1]),
-        distance=np.array([np.nan, 2.5, np.nan]),
-        valid_before=np.array([True, False, False]),
-        failed_before=np.array([[False, False], [True, True], [False, False]]),
-        pixels_changed=np.array([0, 4, 0]),
-        empty=np.array([False, False, True]),
+def certificates():
+    """Of three slices: valid as it was and beyond the base, moved, empty."""
+    untouched = Certificate(
+        scan_id="one",
+        slice_index=0,
+        route=Route.UNTOUCHED,
+        empty=False,
+        valid_before=True,
+        valid_after=True,
+        failed_before=(),
+        neighbour=None,
+        latent_distance=None,
+        alpha=0.0,
+        pixels_changed=0,
+        area_changed_mm2=0.0,
+        scar_moved_mm3=0.0,
+        kept=False,
     )
+    moved = untouched._replace(
+        slice_index=1,
+        route=Route.MOVED,
+        valid_before=False,
+        failed_before=("objects", "holes"),
+        neighbour=7,
+        latent_distance=2.5,
+        alpha=0.25,
+        pixels_changed=4,
+        area_changed_mm2=9.0,
+        scar_moved_mm3=123.4,
+        kept=True,
+    )
+    empty = untouched._replace(slice_index=2, empty=True, valid_before=False, valid_after=False)
+    return untouched, moved, empty

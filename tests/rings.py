@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from acsnet_jax import anatomy, latent
-from acsnet_jax.correction.corrector import CorrectionOptions, Corrector
+from acsnet_jax.correction import CorrectionOptions, Corrector
 from acsnet_jax.types import Population
 
 SIZE = 64

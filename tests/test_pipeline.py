@@ -9,11 +9,12 @@ from rings import SIZE, SPACING, make_corrector
 
 from acsnet_jax import clinical, pipeline
 from acsnet_jax.anatomy.cleanup import CleanupWeights
-from acsnet_jax.correction.corrector import delta, on_native
+from acsnet_jax.correction import valid_stack
+from acsnet_jax.correction.native import on_native
 from acsnet_jax.preprocess.grid import make_grid, masks_to_working
 from acsnet_jax.preprocess.orient import apply_turn
 from acsnet_jax.preprocess.stages import InputSpec
-from acsnet_jax.types import InputError, Label, Scan
+from acsnet_jax.types import InputError, Label, Route, Scan
 
 
 @pytest.fixture(scope="module")
@@ -73,19 +74,19 @@ def test_rings_come_back_on_the_scans_own_grid(bundle):
     assert dice(result.lv, scan.labels > 0) > 0.96
     assert result.kept.all()
     assert not (result.myocardium & result.blood_pool).any()
-    assert delta(result.myocardium, scan.spacing_mm, bundle.corrector).all()
+    assert valid_stack(result.myocardium, scan.spacing_mm, bundle.corrector.thresholds).all()
 
 
 def test_a_cut_ring_becomes_valid_and_is_certified(bundle):
     scan = make_scan(cut=3)
     result = pipeline.segment(scan, bundle)
-    correction = result.correction
-    assert correction.failed_before[3].any()
-    assert not correction.valid_before[3]
-    assert correction.valid_before[[0, 1, 2, 4]].all()
-    assert correction.pixels_changed[3] > 0
-    assert not correction.pixels_changed[[0, 1, 2, 4]].any()
-    assert delta(result.myocardium, scan.spacing_mm, bundle.corrector).all()
+    cut = result.certificates[3]
+    assert cut.failed_before and not cut.valid_before and cut.valid_after
+    assert cut.route is Route.CLEANED  # an island lies in the cut
+    for one in result.certificates[:3] + result.certificates[4:]:
+        assert one.valid_before and one.valid_after and one.kept
+        assert one.pixels_changed == 0 and one.route is Route.UNTOUCHED
+    assert valid_stack(result.myocardium, scan.spacing_mm, bundle.corrector.thresholds).all()
     assert dice(result.lv[3], scan.labels[3] > 0) > 0.9
 
 
@@ -156,12 +157,12 @@ def test_scar_that_the_correction_moves_is_counted_on_the_scans_grid(bundle):
         for share in (1.0, 0.0)
     ]
     moved = on_native(masks, grid) ^ assembled[0].myocardium
-    np.testing.assert_allclose(
-        assembled[0].scar_moved_mm3, 8.0 * clinical.areas_mm2(moved, scan.spacing_mm)
+    everything, nothing = (
+        [one.scar_moved_mm3 for one in segmentation.certificates] for segmentation in assembled
     )
-    assert assembled[0].scar_moved_mm3[3] > 0
-    assert not assembled[0].scar_moved_mm3[[0, 1, 2, 4]].any()
-    assert not assembled[1].scar_moved_mm3.any()
+    np.testing.assert_allclose(everything, 8.0 * clinical.areas_mm2(moved, scan.spacing_mm))
+    assert everything[3] > 0 and not any(everything[:3] + everything[4:])
+    assert not any(nothing)
 
 
 def test_open_slices_get_the_blood_pool_inside_their_hull(bundle):

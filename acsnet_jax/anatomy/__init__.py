@@ -11,7 +11,7 @@ from acsnet_jax.anatomy.criteria import (
     is_valid,
 )
 from acsnet_jax.anatomy.measures import Anatomy, measure, regions
-from acsnet_jax.anatomy.volume import fit_max_change, trim_stack
+from acsnet_jax.anatomy.volume import fit_max_change, trim_areas, trim_stack
 
 __all__ = [
     "CRITERIA",
@@ -26,5 +26,6 @@ __all__ = [
     "is_valid",
     "measure",
     "regions",
+    "trim_areas",
     "trim_stack",
 ]

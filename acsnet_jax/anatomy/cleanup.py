@@ -15,12 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float32
-from scipy import ndimage
 from skimage.measure import perimeter_crofton
 
+from acsnet_jax.ops.host import component_sizes, fill_holes, label_components, largest_component
 from acsnet_jax.types import Spacing
-
-_EIGHT_CONNECTED = ndimage.generate_binary_structure(2, 2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,14 +83,12 @@ def _candidates(
     probability: np.ndarray, spacing_mm: Spacing, weights: CleanupWeights
 ) -> list[Candidate]:
     """Candidates of one slice, largest first."""
-    labels = np.zeros(probability.shape, np.int32)
-    ndimage.label(probability >= weights.threshold, _EIGHT_CONNECTED, output=labels)
-    sizes = np.bincount(labels.ravel())[1:]
-    largest = np.argsort(-sizes, kind="stable")[: weights.max_candidates] + 1
+    labels = label_components(probability >= weights.threshold)
+    largest = np.argsort(-component_sizes(labels), kind="stable")[: weights.max_candidates] + 1
     found = []
     for value in largest:
         part = labels == value
-        mask = np.asarray(ndimage.binary_fill_holes(part))
+        mask = fill_holes(part)
         found.append(Candidate(mask, _score(mask, probability[part], spacing_mm, weights)))
     return found
 
@@ -165,16 +161,6 @@ def clean_components(mask: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray,
 
     Ties go to the first in raster order. An empty mask stays empty.
     """
-    kept = _largest(mask, _EIGHT_CONNECTED)
-    filled = np.asarray(ndimage.binary_fill_holes(kept), bool)
-    return filled & ~_largest(filled & ~kept, None)
-
-
-def _largest(
-    mask: Bool[np.ndarray, "height width"], structure: np.ndarray | None
-) -> Bool[np.ndarray, "height width"]:
-    """The largest component; 4-connected without a structure."""
-    labels = np.zeros(mask.shape, np.int32)
-    ndimage.label(mask, structure, output=labels)
-    sizes = np.bincount(labels.ravel())[1:]
-    return labels == 1 + int(np.argmax(sizes)) if sizes.size else np.zeros_like(mask)
+    kept = largest_component(mask)
+    filled = fill_holes(kept)
+    return filled & ~largest_component(filled & ~kept, connectivity=4)

@@ -15,11 +15,11 @@ from jaxtyping import Bool, Float, Float64
 from scipy import ndimage
 
 from acsnet_jax.clinical.volumes import areas_mm2
+from acsnet_jax.ops.host import component_sizes, label_components
 from acsnet_jax.types import InputError, Scan, Spacing
 
 # The 3x3 ellipse of the paper is a cross: an inscribed disc leaves the corners out.
 _ELLIPSE = ndimage.generate_binary_structure(2, 1)
-_EIGHT_CONNECTED = ndimage.generate_binary_structure(2, 2)
 
 
 def clean_enhancement(
@@ -61,10 +61,9 @@ def _clean_slice(
     min_pixels: float,
 ) -> Bool[np.ndarray, "height width"]:
     if erosions:
-        mask = ndimage.binary_erosion(mask, _ELLIPSE, iterations=erosions)
-    labels = np.zeros(mask.shape, np.int32)
-    ndimage.label(mask, _EIGHT_CONNECTED, output=labels)
-    pixels = np.bincount(labels.ravel())[1:]
+        mask = np.asarray(ndimage.binary_erosion(mask, _ELLIPSE, iterations=erosions), bool)
+    labels = label_components(mask)
+    pixels = component_sizes(labels)
     largest_first = np.argsort(-pixels, kind="stable")[:max_components]
     kept = [index + 1 for index in largest_first if pixels[index] > min_pixels]
     return np.isin(labels, kept)

@@ -25,6 +25,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import ndimage
 
+from acsnet_jax.ops.host import boundary, fill_holes
 from acsnet_jax.types import InputError, Spacing
 
 Kind = Literal["holes", "islands", "cuts", "dents", "blobs", "arcs"]
@@ -88,7 +89,7 @@ def _islands(rng: np.random.Generator, mask: Slice, spacing_mm: Spacing, strengt
     radius = 1.5 + 0.7 * strength
     nearest = radius + 2 * math.hypot(*spacing_mm)
     near = _distance_to(mask, spacing_mm) < nearest + _ISLANDS_WITHIN_MM
-    allowed = near & ~_filled(mask) & _inner(mask.shape, spacing_mm, radius)
+    allowed = near & ~fill_holes(mask) & _inner(mask.shape, spacing_mm, radius)
     damaged = mask.copy()
     for _ in range(strength):
         centre = _choose(rng, allowed & (_distance_to(damaged, spacing_mm) > nearest))
@@ -99,7 +100,7 @@ def _islands(rng: np.random.Generator, mask: Slice, spacing_mm: Spacing, strengt
 
 def _cuts(rng: np.random.Generator, mask: Slice, spacing_mm: Spacing, strength: int) -> Slice:
     count = (strength + 1) // 2
-    centre = _centroid(_filled(mask))
+    centre = _centroid(fill_holes(mask))
     first = _direction(rng, mask, centre, spacing_mm)
     damaged = mask.copy()
     for index in range(count):
@@ -109,11 +110,11 @@ def _cuts(rng: np.random.Generator, mask: Slice, spacing_mm: Spacing, strength: 
 
 
 def _dents(rng: np.random.Generator, mask: Slice, spacing_mm: Spacing, strength: int) -> Slice:
-    filled = _filled(mask)
+    filled = fill_holes(mask)
     lining = np.asarray(ndimage.binary_dilation(filled & ~mask, _EIGHT_CONNECTED), bool)
     damaged = mask.copy()
     for _ in range(1 + strength // 2):
-        centre = _choose(rng, _outline(filled))
+        centre = _choose(rng, boundary(filled))
         if centre is not None:
             bite = _distance_from(centre, mask.shape, spacing_mm) <= 2.0 + strength
             damaged &= ~bite | lining
@@ -121,10 +122,10 @@ def _dents(rng: np.random.Generator, mask: Slice, spacing_mm: Spacing, strength:
 
 
 def _blobs(rng: np.random.Generator, mask: Slice, spacing_mm: Spacing, strength: int) -> Slice:
-    filled = _filled(mask)
+    filled = fill_holes(mask)
     damaged = mask.copy()
     for _ in range(1 + strength // 2):
-        centre = _choose(rng, _outline(filled))
+        centre = _choose(rng, boundary(filled))
         if centre is not None:
             disc = _distance_from(centre, mask.shape, spacing_mm) <= 2.0 + strength
             damaged |= disc & ~filled
@@ -132,7 +133,7 @@ def _blobs(rng: np.random.Generator, mask: Slice, spacing_mm: Spacing, strength:
 
 
 def _arcs(rng: np.random.Generator, mask: Slice, spacing_mm: Spacing, strength: int) -> Slice:
-    centre = _centroid(_filled(mask))
+    centre = _centroid(fill_holes(mask))
     middle = _direction(rng, mask, centre, spacing_mm)
     rows, columns = _offsets_mm(mask.shape, centre, spacing_mm)
     away = np.abs((np.arctan2(rows, columns) - middle + math.pi) % (2 * math.pi) - math.pi)
@@ -158,15 +159,6 @@ def _choose(rng: np.random.Generator, where: Slice) -> Pixel | None:
         return None
     row, column = places[rng.integers(len(places))]
     return int(row), int(column)
-
-
-def _filled(mask: Slice) -> Slice:
-    return np.asarray(ndimage.binary_fill_holes(mask), bool)
-
-
-def _outline(filled: Slice) -> Slice:
-    """Pixels with a 4-neighbour outside."""
-    return filled & ~np.asarray(ndimage.binary_erosion(filled), bool)
 
 
 def _inner(shape: tuple[int, ...], spacing_mm: Spacing, margin_mm: float) -> Slice:

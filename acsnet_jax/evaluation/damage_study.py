@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from acsnet_jax.anatomy.cleanup import clean_components
 from acsnet_jax.clinical import slice_extents_mm
-from acsnet_jax.correction.corrector import Corrector, correct_stack, delta
+from acsnet_jax.correction import Corrector, correct_stack, valid_stack
 from acsnet_jax.evaluation.damage import KINDS, STRENGTHS, Kind, damage
 from acsnet_jax.evaluation.summary import Summary, summarise
 from acsnet_jax.metrics import dice, hausdorff_mm
@@ -314,7 +314,7 @@ def _judge(
             method,
             given=np.any(given, axis=(1, 2)),
             left=np.any(masks, axis=(1, 2)),
-            valid=delta(masks, slices.spacing_mm, corrector),
+            valid=valid_stack(masks, slices.spacing_mm, corrector.thresholds),
             untouched=np.all(masks == given, axis=(1, 2)),
             dice=np.asarray(dice(masks, slices.expert), np.float64),
             hausdorff_mm=[

@@ -26,6 +26,7 @@ from acsnet_jax.types import InputError, Spacing
 
 _CLEARLY = 1.5  # times the larger spacing of the other two axes
 _MOST_LABELS = 128  # in one slice; an image has more values
+_SQUARE = 1.1  # largest aspect of a pixel that is taken as square
 _ROUNDING = 1e-3  # of labels that went through a scaling in float32
 _SFORM = ("srow_x", "srow_y", "srow_z")
 
@@ -193,6 +194,47 @@ def read_labels(path: str | pathlib.Path, *, axis: int = 0) -> LabelStack:
         oriented=is_oriented(header),
         header=header,
     )
+
+
+def find_masks(
+    path: str | pathlib.Path, labels: Sequence[int], *, pattern: str = "**/*", axis: int = 0
+) -> dict[str, pathlib.Path]:
+    """Label files at a path by name, of which some hold the labels.
+
+    Args:
+        path: a file or a folder.
+        labels: together the mask; none for all values above 0.
+        pattern: which files of a folder.
+        axis: as of `read_labels`.
+
+    Raises:
+        InputError: there is none, or none of them holds the labels.
+    """
+    files = label_files(path, pattern=pattern)
+    check_labels_occur(files.values(), labels, axis=axis)
+    return files
+
+
+def geometry_notes(stack: LabelStack, *, asked: int) -> list[str]:
+    """What a user should know: slices lie across another axis than the third, pixels not square.
+
+    Args:
+        stack: a label file.
+        asked: the axis that was asked for; 0 if none was.
+    """
+    notes = []
+    if not asked and stack.axis != 3:
+        notes.append(
+            f"slices lie across axis {stack.axis}, whose spacing of {stack.distance_mm:.3g} mm is "
+            "the largest (--config.axis=3 for the third)"
+        )
+    row, column = stack.spacing_mm
+    if max(row, column) > _SQUARE * min(row, column):
+        notes.append(
+            f"pixels of {row:.3g} x {column:.3g} mm are not square; circularity is taken on the "
+            "pixel grid, so that sound masks may fail it: resample the file first"
+        )
+    return notes
 
 
 def write_labels(

@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from tqdm import tqdm
 
-from acsnet_jax import anatomy, report
 from acsnet_jax import bundle as bundles
-from acsnet_jax.correction.certificates import Certificate, certificates
-from acsnet_jax.correction.corrector import Corrector, delta
+from acsnet_jax import report
+from acsnet_jax.correction import Corrector, valid_stack
 from acsnet_jax.evaluation import evaluate as evaluate_segmentations
 from acsnet_jax.evaluation.summary import SliceRecord, VolumeRecord, table1, table2
 from acsnet_jax.files import write_json, write_text
@@ -102,7 +101,7 @@ def write_evaluation(
     rows = table1(records.slices), table2(records.volumes)
     report.write_tables(*rows, workdir)
     report.write_csv(report.slices_table(records.slices), workdir / "slices.csv")
-    certificates = certify(segmentations, bundle.corrector)
+    certificates = [one for segmentation in segmentations for one in segmentation.certificates]
     write_json([one._asdict() for one in certificates], workdir / "certificates.json")
     valid = native_validity(segmentations, bundle.corrector)
     summary = summarise(records.slices, records.volumes, valid, targets)
@@ -136,27 +135,15 @@ def write_evaluation(
     )
 
 
-def certify(segmentations: Sequence[Segmentation], corrector: Corrector) -> list[Certificate]:
-    """Certificates of all slices."""
-    names = [criterion.name for criterion in anatomy.CRITERIA]
-
-    def is_valid(masks, spacing_mm):
-        return delta(masks, spacing_mm, corrector)
-
-    return [
-        certificate
-        for segmentation in segmentations
-        for certificate in certificates(segmentation, names, is_valid)
-    ]
-
-
 def native_validity(
     segmentations: Sequence[Segmentation], corrector: Corrector
 ) -> list[tuple[str, int, bool]]:
     """Delta of every output slice that is not empty, on the scan's own grid: (id, slice, valid)."""
     found = []
     for segmentation in segmentations:
-        valid = delta(segmentation.myocardium, segmentation.scan.spacing_mm, corrector)
+        valid = valid_stack(
+            segmentation.myocardium, segmentation.scan.spacing_mm, corrector.thresholds
+        )
         for index in np.flatnonzero(segmentation.myocardium.any(axis=(1, 2))):
             found.append((segmentation.scan.id, int(index), bool(valid[index])))
     return found

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import ml_collections
 
 from acsnet_jax import bundle, latent, report
-from acsnet_jax.correction.corrector import CorrectionOptions
+from acsnet_jax.correction import CorrectionOptions
 from acsnet_jax.files import write_json
 from acsnet_jax.models import Autoencoder, Decode, Encode
 from acsnet_jax.pipeline import Inference

@@ -9,10 +9,8 @@ from tqdm import tqdm
 
 from acsnet_jax import bundle as bundles
 from acsnet_jax import clinical, report
-from acsnet_jax.correction.corrector import Corrector
 from acsnet_jax.files import write_json
 from acsnet_jax.io import discover, write_segmentation
-from acsnet_jax.jobs.evaluate import certify
 from acsnet_jax.pipeline import segment
 from acsnet_jax.training.settings import Config
 from acsnet_jax.types import InputError, Segmentation
@@ -54,7 +52,7 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
                 _LOG.info("%s: %s is there already", name, folder)
                 continue
             segmentation = segment(scan, bundle)
-            _write(segmentation, bundle.corrector, folder)
+            _write(segmentation, folder)
         except InputError as error:
             _LOG.error("%s: %s", name, error)
             failed.append(name)
@@ -75,7 +73,7 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
         )
 
 
-def _write(segmentation: Segmentation, corrector: Corrector, folder: pathlib.Path) -> None:
+def _write(segmentation: Segmentation, folder: pathlib.Path) -> None:
     """All files of one scan."""
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     temporary.mkdir(parents=True)
@@ -84,7 +82,7 @@ def _write(segmentation: Segmentation, corrector: Corrector, folder: pathlib.Pat
             temporary / "segmentation.nii.gz", segmentation.tissue, segmentation.scan
         )
         write_json(clinical.features(segmentation)._asdict(), temporary / "features.json")
-        certificates = [one._asdict() for one in certify([segmentation], corrector)]
+        certificates = [one._asdict() for one in segmentation.certificates]
         write_json(certificates, temporary / "certificates.json")
         report.overlay(segmentation, temporary / "overlay.png")
         temporary.rename(folder)

@@ -6,7 +6,7 @@ import pathlib
 import ml_collections
 
 from acsnet_jax import bundle
-from acsnet_jax.correction.corrector import CorrectionOptions
+from acsnet_jax.correction import CorrectionOptions
 from acsnet_jax.jobs.evaluate import Targets, write_evaluation
 from acsnet_jax.jobs.fit_latent import make_bundle
 from acsnet_jax.pipeline import Inference

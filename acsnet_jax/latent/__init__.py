@@ -8,7 +8,8 @@ knows a network or a heart:
 - ``is_valid``: masks to ``Bool[n]`` (delta).
 """
 
-from acsnet_jax.latent.correction import block_within, correct
+from acsnet_jax.latent.correction import correct
+from acsnet_jax.latent.memory import block_within
 from acsnet_jax.latent.mixture import (
     Mixture,
     Score,

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float32, Key, UInt8, UInt32
 
+from acsnet_jax.latent.callables import as_argument
 from acsnet_jax.latent.mixture import Mixture, sample
 from acsnet_jax.types import InputError, Population
 
@@ -113,7 +114,12 @@ def draw_batches(
     """
     for number in itertools.count(first):
         drawn = _draw(
-            key, jnp.uint32(number), mixture, decode=decode, is_valid=is_valid, batch=batch
+            key,
+            np.uint32(number),
+            mixture,
+            as_argument(decode),
+            as_argument(is_valid),
+            batch=batch,
         )
         codes, masks, valid = jax.device_get(drawn)
         yield codes[valid], masks[valid]
@@ -135,8 +141,8 @@ def unpack_masks(packed: UInt8[Array, "*batch height packed"]) -> Bool[Array, "*
     return jnp.unpackbits(packed, axis=-1).astype(bool)
 
 
-@functools.partial(jax.jit, static_argnames=("decode", "is_valid", "batch"))
-def _draw(key, number, mixture, *, decode, is_valid, batch):
+@functools.partial(jax.jit, static_argnames="batch")
+def _draw(key, number, mixture, decode, is_valid, *, batch):
     codes = sample(jax.random.fold_in(key, number), mixture, batch)
     masks = decode(codes)
     return codes, pack_masks(masks), is_valid(masks)

@@ -13,9 +13,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import ndimage
 
+from acsnet_jax.ops.host import boundary
 from acsnet_jax.types import Spacing
-
-_CROSS = ndimage.generate_binary_structure(2, 1)
 
 
 class SurfaceDistance(NamedTuple):
@@ -29,11 +28,6 @@ class SurfaceDistance(NamedTuple):
 
     hausdorff_mm: float
     mean_mm: float
-
-
-def boundary(mask: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:
-    """Pixels of the mask with a 4-neighbour outside it."""
-    return mask & ~np.asarray(ndimage.binary_erosion(mask, _CROSS), bool)
 
 
 def _distances_mm(

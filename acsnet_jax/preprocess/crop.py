@@ -40,14 +40,6 @@ def inside(
     return crop_or_pad(np.ones(shape, bool), size, centre=centre)
 
 
-def centroid(mask: Bool[np.ndarray, "height width"]) -> Centre:
-    """Pixel nearest to the mean position; the middle of the array for an empty mask."""
-    rows, columns = np.nonzero(mask)
-    if not rows.size:
-        return mask.shape[0] // 2, mask.shape[1] // 2
-    return round(rows.mean()), round(columns.mean())
-
-
 def _overlap(shape: tuple[int, ...], size: int, centre: Centre | None):
     """Slices of the array and of the window that hold the same pixels."""
     if centre is None:

@@ -26,6 +26,7 @@ from acsnet_jax.report.html import (
 )
 from acsnet_jax.report.plots import figure2, figure3, figure5, training_curves
 from acsnet_jax.report.tables import TextTable, aligned, slices_table, write_csv, write_tables
+from acsnet_jax.report.validity import collect_violations, validity_text, write_validity
 
 __all__ = [
     "DATASET_CITATIONS",
@@ -36,6 +37,7 @@ __all__ = [
     "Violation",
     "aligned",
     "cohort",
+    "collect_violations",
     "corrections",
     "damage_curves",
     "damage_examples",
@@ -49,10 +51,12 @@ __all__ = [
     "overlay",
     "slices_table",
     "training_curves",
+    "validity_text",
     "violations",
     "worst_case",
     "write_csv",
     "write_damage",
     "write_report",
     "write_tables",
+    "write_validity",
 ]

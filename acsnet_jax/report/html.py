@@ -16,11 +16,10 @@ import jax
 import jinja2
 
 import acsnet_jax
-from acsnet_jax.correction.certificates import Certificate
 from acsnet_jax.evaluation.summary import Table1Row, Table2Row
 from acsnet_jax.files import write_text
 from acsnet_jax.report.tables import table1_text, table2_text
-from acsnet_jax.types import InputError
+from acsnet_jax.types import Certificate, InputError
 
 _TEMPLATE = pathlib.Path(__file__).with_name("report.html.j2")
 

@@ -12,14 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.ndimage
-import skimage.measure
 from jaxtyping import Bool, Float32, Float64
 
+from acsnet_jax.ops.host import boundary, component_sizes, label_components
 from acsnet_jax.preprocess import intensity
 from acsnet_jax.synthesis.infarct import Scar, sample_scar
 from acsnet_jax.types import InputError, Label, Scan, Spacing
 
-_CROSS = scipy.ndimage.generate_binary_structure(2, 1)
 _SMALLEST_PATCH = 4  # pixels; what erosion leaves smaller than this is no scar
 
 
@@ -234,11 +233,10 @@ def _erode(
     threshold = np.quantile(field, 1 - share)
     result = np.zeros_like(mask)
     for k in np.flatnonzero(mask.any(axis=(1, 2))):
-        core = scipy.ndimage.binary_erosion(mask[k], _CROSS)
-        kept = core | (mask[k] & (field[k] < threshold))
-        names = np.asarray(skimage.measure.label(kept, connectivity=2))
-        sizes = np.bincount(names.ravel())
-        result[k] = kept & (sizes[names] >= _SMALLEST_PATCH)
+        kept = mask[k] & ~(boundary(mask[k]) & (field[k] >= threshold))
+        labels = label_components(kept)
+        large = 1 + np.flatnonzero(component_sizes(labels) >= _SMALLEST_PATCH)
+        result[k] = np.isin(labels, large)
     return result
 
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from acsnet_jax.preprocess.crop import centroid, crop_or_pad
+from acsnet_jax.ops.host import centroid
+from acsnet_jax.preprocess.crop import crop_or_pad
 from acsnet_jax.preprocess.grid import to_working
 from acsnet_jax.preprocess.stages import InputSpec, lv_box, lv_images, myo_images
 from acsnet_jax.types import InputError, Label, Scan

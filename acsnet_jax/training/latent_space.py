@@ -13,13 +13,16 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
+from jaxtyping import Bool, Float32
 from tqdm import tqdm
 
 from acsnet_jax import anatomy, latent
 from acsnet_jax.bundle import Latent
+from acsnet_jax.correction.check import as_leaves
 from acsnet_jax.files import replacing, write_json
 from acsnet_jax.metrics import dice
-from acsnet_jax.preprocess.grid import to_working
+from acsnet_jax.preprocess.grid import make_grid, to_working
 from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.training.cohort import Cohort
 from acsnet_jax.training.datasets import mask_dataset
@@ -120,18 +123,17 @@ def fit_latent_space(
         InputError: no scan has a mask, or the decoder makes hardly any valid one.
     """
     train = cohort.train
-    spacing = (_spacing(spec, train),) * 2
-    masks = mask_dataset(train, spec)
     lge = [scan for scan in train if scan.modality == "lge"] or train
-    experts = _masks(mask_dataset(lge if options.experts == "lge" else train, spec))
-    thresholds = anatomy.fit_thresholds(
-        experts, spacing, options.coverage, gap_max_deg=options.gap_max_deg
+    experts = _expert_masks(lge if options.experts == "lge" else train, spec)
+    fitted = anatomy.fit_thresholds(
+        experts.masks, experts.spacing_mm, options.coverage, gap_max_deg=options.gap_max_deg
     )
-
-    def is_valid(mask):
-        return anatomy.is_valid(mask, spacing, thresholds)
-
-    codes = _encode(_masks(masks), encode)
+    thresholds = as_leaves(fitted)
+    shown = _expert_masks(train, spec)
+    # codes have no spacing of their own: with native grids theirs is the cohort's usual one
+    usual_mm = as_leaves(np.median(shown.spacing_mm, axis=0))
+    is_valid = Partial(anatomy.is_valid, spacing_mm=usual_mm, thresholds=thresholds)
+    codes = _encode(shown.masks, encode)
     mixture = latent.fit_mixture(codes, options.components, seed=options.seed)
     earlier = _earlier(draws, mixture, thresholds, options)
     if earlier:
@@ -149,11 +151,11 @@ def fit_latent_space(
             progress=lambda done, size: _advance(bar, min(done, size)),
         )
     space = LatentSpace(
-        Latent(thresholds, mixture, population),
+        Latent(fitted, mixture, population),
         _max_change(lge, spec),
         acceptance,
         {
-            name: _quality(_masks(mask_dataset(scans, spec)), encode, decode, is_valid)
+            name: _quality(_expert_masks(scans, spec), encode, decode, thresholds)
             for name, scans in (
                 ("training", train),
                 ("held-out LGE", [scan for scan in cohort.test if scan.modality == "lge"]),
@@ -209,15 +211,15 @@ def select_latent(
         spec: sizes.
         selection: what to try.
     """
-    dataset = mask_dataset(train, spec)
-    masks = _masks(dataset)
+    experts = _expert_masks(train, spec)
+    masks = experts.masks
     codes = {d: _encode(masks, encode) for d, (encode, _) in encoders.items()}
     with tqdm(desc="mixtures", unit="fit", disable=None) as bar:
         scores = latent.select(
             codes,
             components=range(1, selection.components + 1),
             folds=selection.folds,
-            groups=dataset.scans,
+            groups=experts.scans,
             progress=lambda done, _: _advance(bar, done),
         )
     rebuilt = {d: _rebuilt_dice(masks, *pair) for d, pair in encoders.items()}
@@ -228,20 +230,25 @@ def _advance(bar: tqdm, done: int) -> None:
     bar.update(done - bar.n)
 
 
-def _spacing(spec: InputSpec, scans: list[Scan]) -> float:
-    """The spacing at which criteria are held; of native grids the median."""
-    if spec.myo_spacing_mm is not None:
-        return spec.myo_spacing_mm
-    return float(np.median([np.sqrt(np.prod(scan.spacing_mm)) for scan in scans]))
+class _Experts(NamedTuple):
+    """Expert masks, each with the spacing of its own working grid, and its scan's index."""
+
+    masks: Bool[np.ndarray, "n size size"]
+    spacing_mm: Float32[np.ndarray, "n 2"]
+    scans: np.ndarray
 
 
-def _masks(dataset) -> np.ndarray:
-    return dataset.images.astype(bool)
+def _expert_masks(scans: list[Scan], spec: InputSpec) -> _Experts:
+    dataset = mask_dataset(scans, spec)
+    spacings = np.array([make_grid(scan, spec.myo_spacing_mm).spacing_mm for scan in scans])
+    spacing_mm = spacings[dataset.scans].astype(np.float32)
+    return _Experts(dataset.images.astype(bool), spacing_mm, dataset.scans)
 
 
-def _batches(masks: np.ndarray):
-    """Batches of one shape, the last padded with empty masks."""
-    padded = np.concatenate([masks, np.zeros((-len(masks) % _BATCH, *masks.shape[1:]), bool)])
+def _batches(values: np.ndarray, filling: float = 0) -> list[np.ndarray]:
+    """Batches of one shape, the last filled up."""
+    missing = np.full((-len(values) % _BATCH, *values.shape[1:]), filling, values.dtype)
+    padded = np.concatenate([values, missing])
     return np.split(padded, len(padded) // _BATCH)
 
 
@@ -255,14 +262,19 @@ def _rebuilt_dice(masks: np.ndarray, encode: Callable, decode: Callable) -> floa
     return float(np.concatenate(scores)[: len(masks)].mean())
 
 
-def _quality(masks: np.ndarray, encode: Callable, decode: Callable, is_valid: Callable) -> Quality:
+def _quality(
+    experts: _Experts, encode: Callable, decode: Callable, thresholds: anatomy.Thresholds
+) -> Quality:
     scores, before, after = [], [], []
-    for given, rebuilt in _pairs(masks, encode, decode):
+    spacings = _batches(experts.spacing_mm, filling=1)
+    pairs = _pairs(experts.masks, encode, decode)
+    for spacing_mm, (given, rebuilt) in zip(spacings, pairs, strict=True):
         scores.append(np.asarray(dice(rebuilt, given)))
-        before.append(np.asarray(is_valid(given)))
-        after.append(np.asarray(is_valid(rebuilt)))
-    means = [float(np.concatenate(x)[: len(masks)].mean()) for x in (scores, before, after)]
-    return Quality(len(masks), *means)
+        before.append(np.asarray(anatomy.is_valid(given, spacing_mm, thresholds)))
+        after.append(np.asarray(anatomy.is_valid(rebuilt, spacing_mm, thresholds)))
+    count = len(experts.masks)
+    means = [float(np.concatenate(x)[:count].mean()) for x in (scores, before, after)]
+    return Quality(count, *means)
 
 
 def _pairs(masks: np.ndarray, encode: Callable, decode: Callable):

@@ -22,7 +22,7 @@ from acsnet_jax.training import datasets
 from acsnet_jax.training.checkpoint import Checkpoints
 from acsnet_jax.training.pictures import sample_picture
 from acsnet_jax.training.record import Record
-from acsnet_jax.training.settings import Config, RunSettings, input_size, make_task, settings_of
+from acsnet_jax.training.settings import Config, RunSettings, input_size, settings_of, task_of
 from acsnet_jax.training.sharding import compiled_train_step, data_mesh, divided, replicated
 from acsnet_jax.training.state import TrainState, create
 from acsnet_jax.training.steps import as_batch, eval_step
@@ -68,7 +68,7 @@ def train_and_evaluate(
     dataset = training_samples(settings, cohort.train)
     mesh = data_mesh(settings.optimisation.batch_size)
     steps = steps_per_epoch(dataset.size, settings.optimisation.batch_size)
-    task = make_task(settings, steps * settings.optimisation.epochs)
+    task = task_of(settings, steps * settings.optimisation.epochs)
     size = input_size(settings.task, settings.spec)
     state = create(task.model, task.optimiser, (1, size, size, 1), jax.random.key(settings.seed))
     _announce(settings, cohort, dataset, state, len(mesh.devices))
@@ -81,10 +81,21 @@ def train_and_evaluate(
         step = compiled_train_step(task, mesh)
         with Record(workdir, resume_step=int(state.step)) as record:
             for epoch in range(int(state.step) // steps, settings.optimisation.epochs):
-                state, loss = run_epoch(settings, epoch, dataset, state, step, mesh, record)
+                state, loss = run_epoch(
+                    step,
+                    state,
+                    dataset,
+                    epoch=epoch,
+                    epochs=settings.optimisation.epochs,
+                    batch_size=settings.optimisation.batch_size,
+                    seed=settings.seed,
+                    name=settings.task,
+                    mesh=mesh,
+                    record=record,
+                )
                 _picture(settings, epoch, dataset, state, record, workdir)
                 if _is_due(epoch, settings.optimisation):
-                    check_finite(settings, state)
+                    check_finite(settings.task, state)
                     checkpoints.save(state, loss)
     if cohort.test:
         _evaluate(settings, task, state, cohort.test, workdir)
@@ -97,29 +108,42 @@ def training_samples(settings: RunSettings, scans: list[Scan]) -> datasets.Datas
 
 
 def run_epoch(
-    settings: RunSettings,
-    epoch: int,
-    dataset: datasets.Dataset,
-    state: TrainState,
     step: Callable,
+    state: TrainState,
+    dataset: datasets.Dataset,
+    *,
+    epoch: int,
+    epochs: int,
+    batch_size: int,
+    seed: int,
+    name: str,
     mesh: Mesh,
-    record: Record | None,
+    record: Record | None = None,
 ) -> tuple[TrainState, float]:
     """One pass, and its mean loss.
 
     The order depends on seed and epoch alone, so that a resumed run sees the same batches.
 
+    Args:
+        step: a compiled train step for this mesh.
+        state: before the pass; it is donated.
+        dataset: what is trained on.
+        epoch: its number, from 0.
+        epochs: of the run, for the log.
+        batch_size: samples a step, over all devices.
+        seed: of the order.
+        name: of what is trained, for the log.
+        mesh: devices.
+        record: gets the mean loss and Dice.
+
     Raises:
         FloatingPointError: a loss is not finite; names the step.
     """
-    batch_size = settings.optimisation.batch_size
-    order = np.random.default_rng([settings.seed, epoch]).permutation(dataset.size)
+    order = np.random.default_rng([seed, epoch]).permutation(dataset.size)
     count = steps_per_epoch(dataset.size, batch_size)
     history = []
     started = time.perf_counter()
-    progress = tqdm(
-        range(count), desc=f"{settings.task} epoch {epoch + 1}", leave=False, disable=None
-    )
+    progress = tqdm(range(count), desc=f"{name} epoch {epoch + 1}", leave=False, disable=None)
     for index in progress:
         # The last batch wraps around in a set smaller than one batch; elsewhere it is left out.
         chosen = np.resize(order, count * batch_size)[index * batch_size : (index + 1) * batch_size]
@@ -132,22 +156,15 @@ def run_epoch(
     for offset, metrics in enumerate(history):
         if not math.isfinite(metrics["loss"]):
             raise FloatingPointError(
-                f"{settings.task}: the loss is {metrics['loss']} at step {first + offset}; lower "
+                f"{name}: the loss is {metrics['loss']} at step {first + offset}; lower "
                 "optimisation.learning_rate, or look at the batch of that step"
             )
-    means = {name: float(np.mean([row[name] for row in history])) for name in history[0]}
+    means = {key: float(np.mean([row[key] for row in history])) for key in history[0]}
     rate = count * batch_size / (time.perf_counter() - started)
     if record is not None:
         record.scalars(int(state.step), {"epoch": epoch + 1, **means, "samples_per_second": rate})
-    scores = " ".join(f"{name} {value:.4f}" for name, value in means.items())
-    _LOG.info(
-        "%s epoch %d/%d: %s (%.1f samples/s)",
-        settings.task,
-        epoch + 1,
-        settings.optimisation.epochs,
-        scores,
-        rate,
-    )
+    scores = " ".join(f"{key} {value:.4f}" for key, value in means.items())
+    _LOG.info("%s epoch %d/%d: %s (%.1f samples/s)", name, epoch + 1, epochs, scores, rate)
     return state, means["loss"]
 
 
@@ -164,7 +181,7 @@ def _picture(settings, epoch, dataset, state, record, workdir) -> None:
     matplotlib.image.imsave(folder / f"epoch-{epoch + 1:04d}.png", picture)
 
 
-def check_finite(settings: RunSettings, state: TrainState) -> None:
+def check_finite(name: str, state: TrainState) -> None:
     """The loss of a step tells of the parameters before it: look at them before they are kept.
 
     Raises:
@@ -172,7 +189,7 @@ def check_finite(settings: RunSettings, state: TrainState) -> None:
     """
     if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(state.params)):
         raise FloatingPointError(
-            f"{settings.task}: step {int(state.step)} left parameters that are not finite; lower "
+            f"{name}: step {int(state.step)} left parameters that are not finite; lower "
             "optimisation.learning_rate"
         )
 

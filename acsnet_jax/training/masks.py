@@ -5,13 +5,11 @@ import numpy as np
 from jaxtyping import Bool, PyTree
 
 from acsnet_jax.models import Autoencoder
-from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.training import loop
 from acsnet_jax.training.augment import Augment
-from acsnet_jax.training.cohort import CohortOptions
 from acsnet_jax.training.datasets import Dataset
 from acsnet_jax.training.record import Record
-from acsnet_jax.training.settings import Optimisation, RunSettings, make_task
+from acsnet_jax.training.settings import Optimisation, make_task
 from acsnet_jax.training.sharding import compiled_train_step, data_mesh, replicated
 from acsnet_jax.training.state import create
 from acsnet_jax.types import InputError
@@ -49,25 +47,34 @@ def train_autoencoder(
             f"{count} masks of {height} x {width} pixels; give the autoencoder masks of "
             f"{model.size} x {model.size}"
         )
-    settings = RunSettings(
-        task="autoencoder",
-        seed=seed,
-        data=CohortOptions(),
-        spec=InputSpec(mask_size=model.size),
-        augment=augment,
-        optimisation=optimisation,
-        model=model,
-    )
     dataset = _dataset(masks)
     steps = loop.steps_per_epoch(count, optimisation.batch_size)
-    task = make_task(settings, steps * optimisation.epochs)
+    task = make_task(
+        "autoencoder",
+        model,
+        model.size,
+        augment=augment,
+        optimisation=optimisation,
+        steps=steps * optimisation.epochs,
+    )
     mesh = data_mesh(optimisation.batch_size)
     step = compiled_train_step(task, mesh)
     state = create(model, task.optimiser, (1, height, width, 1), jax.random.key(seed))
     state = jax.device_put(state, replicated(mesh))
     for epoch in range(optimisation.epochs):
-        state, _ = loop.run_epoch(settings, epoch, dataset, state, step, mesh, record)
-    loop.check_finite(settings, state)
+        state, _ = loop.run_epoch(
+            step,
+            state,
+            dataset,
+            epoch=epoch,
+            epochs=optimisation.epochs,
+            batch_size=optimisation.batch_size,
+            seed=seed,
+            name=task.name,
+            mesh=mesh,
+            record=record,
+        )
+    loop.check_finite(task.name, state)
     return jax.device_put(state.variables, jax.devices()[0])
 
 

@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 
 from acsnet_jax.training.augment import NOTHING
 from acsnet_jax.training.datasets import Dataset
-from acsnet_jax.training.settings import RunSettings, make_task
+from acsnet_jax.training.settings import RunSettings, task_of
 from acsnet_jax.training.state import TrainState
 from acsnet_jax.training.steps import as_batch, prepare
 
@@ -21,7 +21,7 @@ def sample_picture(
     settings: RunSettings, state: TrainState, samples: Dataset
 ) -> UInt8[np.ndarray, "height width 3"]:
     """One row a sample: the image, the target's outline (green), the prediction's (red)."""
-    task = make_task(settings, 1)
+    task = task_of(settings, 1)
     batch = jax.device_put(as_batch(samples))
     still = dataclasses.replace(task, augment=NOTHING)
     images, targets = jax.jit(functools.partial(prepare, still))(jax.random.key(0), batch)

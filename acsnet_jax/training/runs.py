@@ -8,7 +8,7 @@ import ml_collections
 
 from acsnet_jax.bundle import Network
 from acsnet_jax.training.checkpoint import Checkpoints
-from acsnet_jax.training.settings import RunSettings, input_size, make_task, settings_of
+from acsnet_jax.training.settings import RunSettings, input_size, settings_of, task_of
 from acsnet_jax.training.sharding import data_mesh, replicated
 from acsnet_jax.training.state import TrainState, create
 from acsnet_jax.types import InputError
@@ -24,7 +24,7 @@ def load_run(folder: pathlib.Path) -> tuple[RunSettings, TrainState]:
     if not path.is_file():
         raise InputError(f"{folder} holds no training run (no config.json); train there first")
     settings = settings_of(ml_collections.ConfigDict(json.loads(path.read_text())))
-    task = make_task(settings, 1)
+    task = task_of(settings, 1)
     size = input_size(settings.task, settings.spec)
     like = jax.eval_shape(
         lambda: create(task.model, task.optimiser, (1, size, size, 1), jax.random.key(0))

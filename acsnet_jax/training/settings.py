@@ -97,9 +97,37 @@ def input_size(task: str, spec: InputSpec) -> int:
     return {"lv": spec.lv_size, "myo": spec.myo_size, "autoencoder": spec.mask_size}[task]
 
 
-def make_task(settings: RunSettings, steps: int) -> Task:
-    """What a train step closes over, for a run of `steps` steps."""
-    optimisation = settings.optimisation
+def task_of(settings: RunSettings, steps: int) -> Task:
+    """What a train step of a run closes over, for `steps` steps."""
+    return make_task(
+        settings.task,
+        settings.model,
+        input_size(settings.task, settings.spec),
+        augment=settings.augment,
+        optimisation=settings.optimisation,
+        steps=steps,
+    )
+
+
+def make_task(
+    name: str,
+    model: nn.Module,
+    size: int,
+    *,
+    augment: Augment,
+    optimisation: Optimisation,
+    steps: int,
+) -> Task:
+    """What a train step closes over.
+
+    Args:
+        name: one of `OUTPUTS`.
+        model: the network.
+        size: height and width of its input.
+        augment: random changes.
+        optimisation: how long and how fast.
+        steps: of the whole run, for the learning rate's course.
+    """
     schedule = optax.warmup_cosine_decay_schedule(
         init_value=0.0,
         peak_value=optimisation.learning_rate,
@@ -107,10 +135,10 @@ def make_task(settings: RunSettings, steps: int) -> Task:
         decay_steps=max(steps, 2),
     )
     return Task(
-        name=settings.task,
-        model=settings.model,
+        name=name,
+        model=model,
         optimiser=optax.adam(schedule),
-        size=input_size(settings.task, settings.spec),
-        augment=settings.augment,
+        size=size,
+        augment=augment,
         beta=optimisation.beta,
     )

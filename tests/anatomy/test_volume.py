@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from acsnet_jax.anatomy.volume import fit_max_change, trim_stack
+from acsnet_jax.anatomy.volume import fit_max_change, trim_areas, trim_stack
 from acsnet_jax.types import InputError
 
 SIZE = 400
@@ -35,8 +35,12 @@ def kept(*slices, **options):
         ((10, 20, 30, 28, -27, -5, -5), [0, 1, 2, 3, 4]),  # i_D = 4 before i_C + 1 = 5
         ((10, 20, 30, -29, 5, 6), [0, 1, 2, 3]),  # i_D = 3 = i_C
         ((-10, 20, 30, 40, 39, 38), [0, 1, 2, 3]),  # a C at the apex: i_M = 3 protects
-        # i_D = 0, but i_M = 4 protects; towards the apex 10 to 50 is a rise, so 50 stays.
-        ((50, 10, 20, 30, 40, 39), [0, 1, 2, 3, 4]),
+        ((20, -19, 30, 40, 50, 49), [0, 1, 2, 3, 4]),  # a C where the run starts: i_C = 1
+        ((-20, 19, 30, 40, 50, 49), [0, 1, 2, 3, 4, 5]),  # a C below it does not count
+        # An apical slice drawn too small is no fall of the base; towards the apex 10 to 50 is a
+        # rise, so 50 stays.
+        ((50, 10, 20, 30, 40, 39), [0, 1, 2, 3, 4, 5]),
+        ((50, 10, 20, 40, 60, 80, 78, 79, 77, 75), [*range(10)]),
     ],
 )
 def test_top_of_the_stack(slices, expected):
@@ -54,6 +58,8 @@ def test_first_of_two_longest_runs_counts():
     assert kept(10, 20, 30, 5, 6, 7) == [0, 1, 2]
     # The second is longer: i_M = 6, and the walk down from 5 to 30 finds no fall.
     assert kept(10, 20, 30, 5, 6, 7, 8) == [0, 1, 2, 3, 4, 5, 6]
+    # An empty slice makes no run longer.
+    assert kept(10, 20, 30, 0, 15, 25, 28) == [0, 1, 2]
 
 
 def test_equal_areas_do_not_increase():
@@ -86,37 +92,70 @@ def test_padding_and_vmap_change_nothing():
 
 
 def reference(areas, is_open, max_change):
-    """The definition, read out loud."""
-    runs, run = [], [0]
-    for i in range(1, len(areas)):
-        if areas[i] > areas[i - 1]:
-            run.append(i)
+    """The definition, read out loud; empty slices are skipped at both ends."""
+    drawn = [i for i, area in enumerate(areas) if area]
+    if not drawn:
+        return []
+    runs = [[drawn[0]]]
+    for i in drawn[1:]:
+        if i == runs[-1][-1] + 1 and areas[i] > areas[i - 1]:
+            runs[-1].append(i)
         else:
-            runs.append(run)
-            run = [i]
-    runs.append(run)
+            runs.append([i])
     longest = max(runs, key=len)
-    last = len(areas) - 1
-    i_c = next((i for i in range(last + 1) if is_open[i]), last)
+    last = drawn[-1]
 
     def falls(i, j):
-        return areas[i] > 0 and (areas[i] - areas[j]) / areas[i] > max_change
+        return (areas[i] - areas[j]) / areas[i] > max_change if areas[i] else False
 
-    i_d = next((i for i in range(last) if falls(i, i + 1)), last)
+    upwards = range(longest[0], last + 1)
+    i_c = next((i for i in upwards if is_open[i]), last)
+    i_d = next((i for i in upwards[:-1] if falls(i, i + 1)), last)
     top = max(longest[-1], min(i_c + 1, i_d))
-    bottom = next(i for i in longest if areas[i] or i == longest[-1])
+    bottom = longest[0]
     while bottom > 0 and not falls(bottom, bottom - 1):
         bottom -= 1
-    return [i for i in range(bottom, last + 1) if i <= top and areas[i]]
+    return [i for i in drawn if bottom <= i <= top]
 
 
-def test_random_stacks_follow_the_definition():
-    rng = np.random.default_rng(0)
-    trim = jax.jit(trim_stack)
-    for _ in range(200):
-        sizes = rng.integers(2, 60, 9) * rng.choice([0, 1, 1, 1, 1, -1], 9)
-        expected = reference(np.abs(sizes), sizes < 0, 0.6)
-        assert np.flatnonzero(trim(*stack(*sizes))).tolist() == expected
+def random_stacks(count, slices):
+    rng = np.random.default_rng(slices)
+    signs = rng.choice([0, 1, 1, 1, 1, 1, 1, -1], (count, slices))
+    smooth = 30 + 25 * np.sin(np.linspace(0, 3, slices)) * rng.uniform(0.5, 1, (count, 1))
+    sizes = np.where(rng.random((count, 1)) < 0.5, smooth, 0) + rng.integers(2, 40, signs.shape)
+    return sizes.astype(int) * signs
+
+
+@pytest.mark.parametrize("slices", [1, 2, 5, 9, 14])
+@pytest.mark.parametrize("max_change", [0.25, 0.6])
+def test_random_stacks_follow_the_definition(slices, max_change):
+    for sizes in random_stacks(150, slices):
+        expected = reference(np.abs(sizes), sizes < 0, max_change)
+        found = trim_areas(np.abs(sizes), sizes < 0, max_change=max_change)
+        assert np.flatnonzero(found).tolist() == expected, sizes
+
+
+def test_a_stack_and_its_areas_are_judged_alike():
+    for sizes in random_stacks(40, 9):
+        areas = trim_areas(np.abs(sizes), sizes < 0)
+        np.testing.assert_array_equal(trim_stack(*stack(*sizes)), areas)
+
+
+def test_empty_slices_at_either_end_change_nothing():
+    for sizes in random_stacks(60, 6):
+        padded = np.concatenate([[0, 0], sizes, [0, 0, 0]])
+        expected = trim_areas(np.abs(sizes), sizes < 0)
+        found = np.asarray(trim_areas(np.abs(padded), padded < 0))
+        np.testing.assert_array_equal(found[2:-3], expected)
+        assert not found[:2].any() and not found[-3:].any()
+
+
+def test_one_program_for_pictures_of_all_sizes_and_all_thresholds():
+    trim_areas(np.arange(12), np.zeros(12, bool), max_change=0.6)
+    programs = trim_areas._cache_size()
+    for scale in (1, 50, 3000):
+        trim_areas(scale * np.arange(12), np.zeros(12, bool), max_change=1 / (1 + scale))
+    assert trim_areas._cache_size() == programs
 
 
 def test_fit_max_change_is_the_95th_percentile_of_shares_of_the_larger_area():
@@ -127,6 +166,10 @@ def test_fit_max_change_is_the_95th_percentile_of_shares_of_the_larger_area():
     assert fit_max_change(many) == pytest.approx(0.99 * 0.95)
 
 
-def test_fit_max_change_needs_two_slices():
-    with pytest.raises(InputError, match="two slices"):
-        fit_max_change([np.array([3]), np.array([0, 4])])
+def test_slices_on_either_side_of_a_gap_are_not_successive():
+    assert fit_max_change([np.array([100, 0, 10, 9])]) == pytest.approx(0.1)
+
+
+def test_fit_max_change_needs_two_neighbours():
+    with pytest.raises(InputError, match="two neighbouring slices"):
+        fit_max_change([np.array([3]), np.array([0, 4]), np.array([4, 0, 4]), np.array([])])

@@ -12,12 +12,13 @@ from rings import THRESHOLDS, make_corrector
 
 from acsnet_jax import anatomy, clinical
 from acsnet_jax import bundle as bundles
-from acsnet_jax.correction import corrector as corrector_module
-from acsnet_jax.correction.corrector import SLICES
+from acsnet_jax.correction import labels, native
+from acsnet_jax.correction.labels import LabelFileOptions, correct_labels
+from acsnet_jax.evaluation.validity import check_labels
 from acsnet_jax.io.masks import label_files, mask_of, read_labels
-from acsnet_jax.jobs.check import check, check_labels
-from acsnet_jax.jobs.correct import LabelFileOptions, correct, correct_files, correct_labels
-from acsnet_jax.types import InputError
+from acsnet_jax.jobs.check import check
+from acsnet_jax.jobs.correct import correct, correct_files
+from acsnet_jax.types import InputError, Route
 from configs import check as check_config
 from configs import correct as correct_config
 
@@ -212,7 +213,14 @@ def test_labels_keep_their_meaning(corrected):
     assert (values[before & ~after] == 0).all()
     outside = ~before & ~after
     np.testing.assert_array_equal(values[outside], STACK[outside])
-    assert (STACK[after & ~before] == 4).any()  # the right ventricle gives way
+
+
+def test_added_myocardium_overwrites_other_labels():
+    values = np.array([[[0, 4, 2, 3, 1]]], np.uint8)
+    before = np.array([[[False, False, True, True, False]]])
+    after = np.array([[[True, True, False, True, False]]])
+    relabelled = labels.relabelled(values, before, after, LABELS)
+    np.testing.assert_array_equal(relabelled, [[[2, 2, 0, 3, 1]]])
 
 
 def test_the_order_of_the_axes_changes_nothing(corrected):
@@ -242,7 +250,7 @@ def test_certificates_tell_what_was_done(corrected):
         assert one["pixels_changed"] == pixels
         assert np.isclose(one["scar_moved_mm3"], volume, rtol=1e-5)
     summary = next(one for one in summaries if one.file == "a")
-    assert summary[1:7] == (6, 1, 2, 3, 0, 5)
+    assert summary[1:8] == (6, 1, 2, 3, 0, 0, 5)
     assert np.isclose(summary.scar_moved_mm3, scar.sum(), rtol=1e-5)
     table = rows_of(root / "out" / "corrections.csv")
     assert [row["file"] for row in table] == ["a", "good", "sub/turned"]
@@ -323,20 +331,55 @@ def test_one_bad_file_does_not_stop_the_corrections(tmp_path, corrector, monkeyp
 
 
 def test_a_stand_in_is_certified_as_what_it_is(tmp_path, corrector, monkeypatch):
-    def fussy(masks, spacing_mm, corrector):
-        valid = corrector_module.check_stack(masks, spacing_mm, corrector.thresholds)[1]
-        return ~valid.any(axis=1) & (len(masks) == SLICES)  # members come in blocks
-
-    monkeypatch.setattr(corrector_module, "delta", fussy)
+    nothing_fits(monkeypatch)
     stack = read_labels(save(tmp_path / "a.nii.gz", STACK))
-    found = correct_labels(stack, corrector, LabelFileOptions(labels=LABELS), name="a")
+    found = correct_labels(stack, uncleaned(corrector), LabelFileOptions(labels=LABELS), name="a")
     for kind, one in zip(KINDS, found.certificates, strict=True):
+        assert (one.route is Route.STAND_IN) == (kind in BAD)
         assert (one.alpha == 1.0) == (one.neighbour is not None) == (kind in BAD)
         assert one.valid_after or one.empty
     codes = np.asarray(corrector.population.codes)[[one.neighbour for one in _bad(found)]]
     areas = np.pi * (codes[:, 0] ** 2 - codes[:, 1] ** 2)
     written = clinical.areas_mm2(mask_of(found.values, LABELS), PIXELS)
     np.testing.assert_allclose(written[np.isin(KINDS, BAD)], areas, rtol=0.05)
+
+
+def uncleaned(corrector):
+    """Without the pose that drops islands and extra holes, which would save one of the slices."""
+    return dataclasses.replace(
+        corrector, options=dataclasses.replace(corrector.options, cleaned_pose=False)
+    )
+
+
+def nothing_fits(monkeypatch):
+    """What comes back from the working grid fails delta there."""
+
+    def fail(masks, grid, corrector):
+        return native.on_native(masks, grid), np.zeros(len(masks), bool)
+
+    monkeypatch.setattr(native, "render_native", fail)
+
+
+def test_a_lost_slice_is_told_and_costs_no_other(tmp_path, corrector, monkeypatch, caplog):
+    nothing_fits(monkeypatch)
+    monkeypatch.setattr(native, "_stand_in", lambda mask, grid, corrector: None)
+    monkeypatch.setattr(logging.getLogger("acsnet_jax"), "propagate", True)
+    save(tmp_path / "in" / "a.nii.gz", STACK)
+    settings = LabelFileOptions(labels=LABELS)
+    files = label_files(tmp_path / "in")
+    system = uncleaned(corrector)
+    with caplog.at_level(logging.INFO):
+        (summary,) = correct_files(files, system, settings, tmp_path / "out")
+    assert (summary.lost, summary.left_out, summary.valid_after) == (3, 0, 2)
+    assert "lost slices 2, 3, 6 (from 1)" in caplog.text
+    assert "3 lost, 2 valid after" in caplog.text
+    values = read_labels(tmp_path / "out" / "a.nii.gz").values
+    lost = np.isin(KINDS, BAD)
+    assert not mask_of(values, LABELS)[lost].any()
+    np.testing.assert_array_equal(values[~lost], STACK[~lost])
+    certificates = json.loads((tmp_path / "out" / "a.json").read_text())["certificates"]
+    assert [one["route"] == "lost" for one in certificates] == lost.tolist()
+    assert correct_files(files, system, settings, tmp_path / "out") == [summary]
 
 
 def _bad(found):

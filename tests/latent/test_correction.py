@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from acsnet_jax.latent.correction import block_within, correct
+from acsnet_jax.latent.correction import correct
+from acsnet_jax.latent.memory import block_within
 from acsnet_jax.latent.population import pack_masks, unpack_masks
 from acsnet_jax.types import InputError, Population
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from acsnet_jax.preprocess.crop import centroid, crop_or_pad, inside, uncrop
+from acsnet_jax.ops.host import centroid
+from acsnet_jax.preprocess.crop import crop_or_pad, inside, uncrop
 
 RNG = np.random.default_rng(0)
 

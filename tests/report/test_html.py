@@ -1,11 +1,8 @@
-import dataclasses
 import html.parser
-import json
 
 import numpy as np
 import pytest
 
-from acsnet_jax.correction.certificates import certificates
 from acsnet_jax.evaluation.records import evaluate
 from acsnet_jax.evaluation.summary import table1, table2
 from acsnet_jax.report import Picture, Report, Target, environment, training_curves, write_report
@@ -42,47 +39,9 @@ def parse(path):
     return checker
 
 
-@pytest.fixture
-def corrected(make_segmentation, correction):
-    return dataclasses.replace(
-        make_segmentation(slices=3),
-        correction=correction,
-        kept=np.array([False, True, False]),
-        scar_moved_mm3=np.array([0.0, 123.4, 0.0]),
-    )
-
-
-def all_valid(masks, spacing_mm):
-    assert spacing_mm == (1.5, 1.5)
-    return masks.any(axis=(1, 2))
-
-
-def test_certificates(corrected):
-    kept, mended, empty = certificates(corrected, ["objects", "holes"], all_valid)
-    assert (kept.valid_before, kept.neighbour, kept.latent_distance) == (True, None, None)
-    assert mended.failed_before == ("objects", "holes")
-    assert (mended.neighbour, mended.latent_distance, mended.alpha) == (7, 2.5, 0.25)
-    assert (mended.pixels_changed, mended.area_changed_mm2) == (4, 4 * 1.5 * 1.5)
-    assert (mended.scar_moved_mm3, kept.scar_moved_mm3) == (123.4, 0.0)
-    assert mended.valid_after
-    assert (kept.kept, mended.kept, empty.kept) == (False, True, False)
-    assert empty.empty and not empty.valid_after
-    json.dumps([item._asdict() for item in (kept, mended, empty)], allow_nan=False)
-
-
-def test_scar_moved_is_none_where_it_is_not_known(corrected):
-    unknown = dataclasses.replace(corrected, scar_moved_mm3=None)
-    found = certificates(unknown, ["objects", "holes"], all_valid)
-    assert [item.scar_moved_mm3 for item in found] == [None] * 3
-
-
-def test_without_correction_there_are_no_certificates(make_segmentation):
-    assert certificates(make_segmentation(), [], all_valid) == []
-
-
-def test_the_report_is_one_file_that_needs_no_other(corrected, tmp_path):
+def test_the_report_is_one_file_that_needs_no_other(make_segmentation, certificates, tmp_path):
     training_curves({"lv": [{"step": 0, "loss": 1.0}]}, tmp_path / "curves.png")
-    records = evaluate([corrected])
+    records = evaluate([make_segmentation(slices=3)])
     picture = Picture("Curves", "Loss against steps.", tmp_path / "curves.png")
     path = write_report(
         tmp_path / "out",
@@ -93,7 +52,7 @@ def test_the_report_is_one_file_that_needs_no_other(corrected, tmp_path):
             table2=table2(records.volumes),
             pictures=[picture],
             worst=picture,
-            certificates=certificates(corrected, ["objects", "holes"], all_valid),
+            certificates=list(certificates),
             data={"Patients": "1"},
             config={"seed": "0"},
             environment=environment(),

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from acsnet_jax.preprocess.crop import centroid
+from acsnet_jax.ops.host import centroid
 from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.synthesis.phantom import make_scan
 from acsnet_jax.training.datasets import (

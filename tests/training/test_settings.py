@@ -18,8 +18,8 @@ from acsnet_jax.training.settings import (
     build_model,
     from_config,
     input_size,
-    make_task,
     settings_of,
+    task_of,
 )
 from acsnet_jax.types import InputError
 from configs import autoencoder, common, emidec_cpu, lv, myo, quickstart
@@ -35,7 +35,7 @@ def test_a_training_config_becomes_frozen_settings(task):
     for part in (settings, settings.data, settings.spec, settings.augment, settings.optimisation):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(part, dataclasses.fields(part)[0].name, None)
-    hash(make_task(settings, 10))  # `jit` closes over it
+    hash(task_of(settings, 10))  # `jit` closes over it
 
 
 def test_the_designs_sizes_are_the_defaults():
@@ -106,7 +106,7 @@ def test_the_learning_rate_rises_and_falls():
     """The schedule is seen through Adam: a constant gradient moves each parameter by the rate."""
     config = lv.get_config()
     config.optimisation.update(learning_rate=0.5, warmup=0.2)
-    optimiser = make_task(settings_of(config), steps=10).optimiser
+    optimiser = task_of(settings_of(config), steps=10).optimiser
     state = optimiser.init(np.zeros(1, np.float32))
     update = jax.jit(optimiser.update)
     rates = []

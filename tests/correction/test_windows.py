@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from acsnet_jax.correction.corrector import _put_back, circle_centre
-from acsnet_jax.preprocess.crop import centroid
+from acsnet_jax.correction.windows import _put_back, circle_centre
+from acsnet_jax.ops.host import centroid
 
 SPACING = (1.5, 1.2)
 

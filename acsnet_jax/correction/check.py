@@ -1,0 +1,125 @@
+"""Delta and volume checks of any stack, in windows of few sizes and stacks of few lengths.
+
+So a new scan runs the programs of the scans before it: nothing is compiled for its size, its
+number of slices or its spacing.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Shaped
+
+from acsnet_jax import anatomy
+from acsnet_jax.ops.host import fill_holes
+from acsnet_jax.preprocess.crop import crop_or_pad
+from acsnet_jax.types import MaskStack, Spacing
+
+_PIXELS = 128
+_FEW, _MANY = 16, 256  # slices taken at once, of a scan and of a whole cohort
+_STACK = 64  # slices; shorter stacks are filled up for the volume checks
+
+
+def measure_stack(
+    masks: MaskStack, spacing_mm: Spacing, thresholds: anatomy.Thresholds
+) -> tuple[anatomy.Anatomy, Bool[np.ndarray, "slices criteria"]]:
+    """Measures of masks on any grid, and which criteria each of them fails.
+
+    Args:
+        masks: one a slice; an empty one fails.
+        spacing_mm: (row, column) distance of pixel centres.
+        thresholds: of delta.
+
+    Returns:
+        Measures, one entry a slice, and failures in the order of `acsnet_jax.anatomy.CRITERIA`.
+    """
+    spacing, limits = as_leaves(spacing_mm), as_leaves(thresholds)
+    found = [_measured(part, spacing, limits) for part in parts(occupied_window(masks))]
+    return joined(found, len(masks))
+
+
+def valid_stack(
+    masks: MaskStack, spacing_mm: Spacing, thresholds: anatomy.Thresholds
+) -> Bool[np.ndarray, "slices"]:
+    """Delta of masks on any grid.
+
+    Args:
+        masks: one a slice; an empty one is not valid.
+        spacing_mm: (row, column) distance of pixel centres.
+        thresholds: of delta.
+    """
+    if not masks.any():
+        return np.zeros(len(masks), bool)
+    spacing, limits = as_leaves(spacing_mm), as_leaves(thresholds)
+    found = [anatomy.is_valid(part, spacing, limits) for part in parts(occupied_window(masks))]
+    return joined(found, len(masks))
+
+
+def kept_slices(masks: MaskStack, max_change: float) -> Bool[np.ndarray, "slices"]:
+    """Slices between apex and base; see `acsnet_jax.anatomy.trim_stack`.
+
+    Args:
+        masks: myocardium of each slice, apex first.
+        max_change: of the area between slices.
+    """
+    filled = np.stack([fill_holes(mask) for mask in masks])
+    areas = np.count_nonzero(filled, axis=(1, 2))
+    is_open = (areas > 0) & ~np.any(filled & ~masks, axis=(1, 2))
+    padding = (0, -len(masks) % _STACK)
+    kept = anatomy.trim_areas(
+        np.pad(areas, padding).astype(np.int32),
+        np.pad(is_open, padding),
+        max_change=np.float32(max_change),
+    )
+    return np.asarray(kept)[: len(masks)]
+
+
+@jax.jit
+def _measured(masks, spacing_mm, thresholds):
+    measures = anatomy.measure(masks, spacing_mm)
+    return measures, anatomy.check(measures, thresholds, anatomy.CRITERIA)
+
+
+def as_leaves(numbers: Any) -> Any:
+    """A spacing as one array, thresholds as float32 scalars: arguments of a program, not constants.
+
+    Args:
+        numbers: a pair of floats, or a named tuple of them.
+    """
+    if hasattr(numbers, "_fields"):
+        return type(numbers)(*(np.float32(number) for number in numbers))
+    return np.asarray(numbers, np.float32)
+
+
+def parts(
+    stack: Shaped[np.ndarray, "slices height width"],
+) -> Iterator[Shaped[np.ndarray, "part height width"]]:
+    """A stack in parts of one of two lengths, the last filled up with empty slices."""
+    length = _FEW if len(stack) <= 4 * _FEW else _MANY
+    filling = np.zeros((-len(stack) % length, *stack.shape[1:]), stack.dtype)
+    padded = np.concatenate([stack, filling])
+    return iter(np.split(padded, max(len(padded) // length, 1)))
+
+
+def joined(found: list[Any], slices: int) -> Any:
+    """Results of successive parts as one tree of arrays, without what filled up the last.
+
+    Args:
+        found: equal trees of arrays ``[part, ...]``.
+        slices: how many there are.
+    """
+    return jax.tree.map(
+        lambda *leaves: np.concatenate([np.asarray(leaf) for leaf in leaves])[:slices], *found
+    )
+
+
+def occupied_window(masks: MaskStack) -> Bool[np.ndarray, "slices size size"]:
+    """The part of a stack that holds all masks, of one of few sizes."""
+    if not masks.any():
+        return crop_or_pad(masks, _PIXELS)
+    occupied = np.argwhere(masks.any(axis=0))
+    first, last = occupied.min(axis=0), occupied.max(axis=0)
+    size = _PIXELS * -(-int((last - first).max() + 3) // _PIXELS)
+    middle = (first + last + 1) // 2
+    return crop_or_pad(masks, size, centre=(int(middle[0]), int(middle[1])))

@@ -1,0 +1,184 @@
+"""Every route that a mask can take, on a label file's grid and in the cascade."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from rings import SPACING, make_corrector
+
+from acsnet_jax.anatomy.cleanup import clean_components
+from acsnet_jax.correction import (
+    certify,
+    correct_native,
+    correct_stack,
+    lost_slices,
+    native,
+    valid_stack,
+    windows,
+)
+from acsnet_jax.preprocess.grid import grid_over
+from acsnet_jax.types import Route
+
+SHAPE, PIXELS = (90, 90), (1.5, 1.5)
+GRID = grid_over(SHAPE, PIXELS, SPACING)
+
+
+@pytest.fixture(scope="module")
+def corrector():
+    return make_corrector()
+
+
+def ring(outer=30.0, wall=10.0):
+    rows, columns = np.indices(SHAPE)
+    radius = SPACING * np.hypot(rows - 44, columns - 46)
+    return (radius <= outer) & (radius > outer - wall)
+
+
+def with_island():
+    mask = ring()
+    mask[14:17, 44:47] = True
+    return mask
+
+
+def with_thick_wall():
+    """Its areas are those of a ring that is valid, its wall is too thick on one side."""
+    mask = ring()
+    mask[44:47, 20:34] = True
+    return mask
+
+
+def with_two_gaps():
+    mask = ring(wall=14.0)
+    mask[:, 40:52] = False
+    return mask
+
+
+def options(corrector, **changes):
+    return dataclasses.replace(corrector, options=dataclasses.replace(corrector.options, **changes))
+
+
+def check(found, given, corrector):
+    """What a certificate says is true of the array that is delivered."""
+    certificates = certify(
+        found, PIXELS, scan_id="x", kept=found.mask.any(axis=(1, 2)), scar_moved_mm3=None
+    )
+    valid = valid_stack(found.mask, PIXELS, corrector.thresholds)
+    for one, mask, before, good in zip(certificates, found.mask, given, valid, strict=True):
+        assert one.pixels_changed == (mask ^ before).sum()
+        assert one.area_changed_mm2 == one.pixels_changed * PIXELS[0] * PIXELS[1]
+        assert one.valid_after == good == one.kept == mask.any()
+        assert (one.neighbour is None) == (one.latent_distance is None)
+        assert one.empty == (not before.any())
+        assert one.valid_before == (not one.failed_before and not one.empty)
+    return certificates
+
+
+def test_valid_masks_are_untouched_and_islands_cleaned_to_the_bit(corrector):
+    given = np.stack([ring(), with_island(), np.zeros(SHAPE, bool)])
+    found = correct_native(given, GRID, corrector)
+    untouched, cleaned, empty = check(found, given, corrector)
+    assert untouched.route is Route.UNTOUCHED and untouched.pixels_changed == 0
+    assert cleaned.route is Route.CLEANED and "objects" in cleaned.failed_before
+    np.testing.assert_array_equal(found.mask[1], ring())
+    assert empty.empty and empty.route is Route.UNTOUCHED
+
+
+def test_a_mask_whose_code_decodes_to_a_valid_one_is_redecoded(corrector):
+    given = with_thick_wall()[None]
+    (one,) = check(correct_native(given, GRID, corrector), given, corrector)
+    assert one.route is Route.REDECODED
+    assert (one.alpha, one.neighbour) == (0.0, None) and one.pixels_changed > 0
+
+
+def test_a_mask_that_must_move_names_its_neighbour_and_step(corrector):
+    given = ring(outer=42.0, wall=2.0)[None]  # far too thin
+    (one,) = check(correct_native(given, GRID, corrector), given, corrector)
+    assert one.route is Route.MOVED
+    assert one.neighbour is not None and 0 < one.alpha <= 1 and one.latent_distance > 0
+
+
+def nothing_renders(monkeypatch):
+    def fail(masks, grid, corrector):
+        return native.on_native(masks, grid), np.zeros(len(masks), bool)
+
+    monkeypatch.setattr(native, "render_native", fail)
+
+
+def test_where_nothing_fits_the_native_grid_a_member_stands_in(corrector, monkeypatch):
+    nothing_renders(monkeypatch)
+    given = with_two_gaps()[None]
+    (one,) = check(correct_native(given, GRID, corrector), given, corrector)
+    assert one.route is Route.STAND_IN
+    assert one.alpha == 1.0 and one.neighbour is not None
+
+
+def test_where_no_member_fits_the_slice_is_lost_and_the_others_stand(corrector, monkeypatch):
+    nothing_renders(monkeypatch)
+    monkeypatch.setattr(native, "_stand_in", lambda mask, grid, corrector: None)
+    given = np.stack([ring(), with_two_gaps(), with_island()])
+    found = correct_native(given, GRID, corrector)
+    kept, lost, cleaned = check(found, given, corrector)
+    assert (kept.route, lost.route, cleaned.route) == (Route.UNTOUCHED, Route.LOST, Route.CLEANED)
+    assert not found.mask[1].any() and not lost.kept and not lost.empty
+    assert lost.pixels_changed == given[1].sum() and found.lost.tolist() == [False, True, False]
+    assert lost_slices([kept, lost, cleaned]) == [1]
+
+
+def test_a_prediction_is_judged_where_it_was_predicted_too(corrector):
+    """An island that smoothing swallows on the way to the native grid still counts as a failure."""
+    working = ring()
+    working[10, 10] = True
+    rendered, valid = native.render_native(working[None], GRID, corrector)
+    assert valid.all()
+    found = correct_native(rendered, GRID, corrector, working=working[None])
+    (one,) = check(found, rendered, corrector)
+    assert one.route is Route.CLEANED and "objects" in one.failed_before
+    assert not one.valid_before and one.pixels_changed == 0
+
+
+def test_without_its_cleaned_pose_the_latent_space_has_to_do_all(corrector):
+    given = with_island()[None]
+    found = correct_native(given, GRID, options(corrector, cleaned_pose=False))
+    (one,) = check(found, given, corrector)
+    assert one.route in (Route.REDECODED, Route.MOVED)
+
+
+def test_scope_all_leaves_no_mask_as_it_was(corrector):
+    given = np.stack([ring(), with_island()])
+    found = correct_native(given, GRID, options(corrector, scope="all"))
+    for one in check(found, given, corrector):
+        assert one.route in (Route.REDECODED, Route.MOVED)
+
+
+def test_a_later_pose_is_better_than_none(corrector, monkeypatch):
+    """A first try that found nothing must not refuse a valid one that changes more pixels."""
+    given = with_two_gaps()[None]
+    expected = correct_stack(given, corrector, PIXELS)
+    assert expected.mask.any()
+    around = windows._correct_around
+
+    def fail_first(centre_of, masks, *args):
+        found = around(centre_of, masks, *args)
+        if centre_of is not windows.centroid:
+            return found
+        return found._replace(
+            mask=np.zeros_like(masks), pixels_changed=masks.sum(axis=(1, 2)).astype(np.int32)
+        )
+
+    monkeypatch.setattr(windows, "_correct_around", fail_first)
+    found = correct_stack(given, corrector, PIXELS)
+    assert valid_stack(found.mask, PIXELS, corrector.thresholds).all()
+    assert found.pixels_changed[0] == (found.mask ^ given).sum()
+
+
+def test_parts_of_a_stack_change_nothing(corrector):
+    kinds = [ring(), with_island(), with_thick_wall(), with_two_gaps()]
+    given = np.stack([kinds[index % 4] for index in range(70)])
+    together = correct_stack(given, corrector, PIXELS)
+    few = correct_stack(given[:4], corrector, PIXELS)
+    for index in range(70):
+        np.testing.assert_array_equal(together.mask[index], few.mask[index % 4])
+    np.testing.assert_array_equal(
+        correct_native(with_island()[None], GRID, corrector).mask[0],
+        clean_components(with_island()),
+    )
