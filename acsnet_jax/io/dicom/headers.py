@@ -1,0 +1,266 @@
+"""Headers of DICOM files: which files are MR images, and one flat header a plane.
+
+DICOM's patient space is LPS, in mm; it stays LPS here. Nothing is decoded. Of a multi-frame file
+the functional groups are copied to the top level, so that a plane looks the same whatever its file.
+"""
+
+import dataclasses
+import pathlib
+import struct
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import pydicom
+from jaxtyping import Float64
+from pydicom import Dataset, config
+from pydicom.errors import InvalidDicomError
+
+from acsnet_jax.io.stack import one_line
+from acsnet_jax.types import InputError
+
+_MR_CLASSES = (
+    "1.2.840.10008.5.1.4.1.1.4",  # MR Image Storage
+    "1.2.840.10008.5.1.4.1.1.4.1",  # Enhanced MR Image Storage
+    "1.2.840.10008.5.1.4.1.1.4.4",  # Legacy Converted Enhanced MR Image Storage
+)
+PYDICOM_ERRORS = (
+    AttributeError,
+    EOFError,
+    InvalidDicomError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """One image plane: a file, or one frame of a multi-frame file.
+
+    Attributes:
+        path: the file.
+        index: frame within the file, from 0.
+        header: the plane's attributes, functional groups flattened; no pixels.
+        position: ImagePositionPatient, LPS mm, or None.
+        orientation: ``[2, 3]``, unit vectors along a row and along a column (LPS), or None.
+        trigger: what orders the temporal phases: trigger time in ms (or a temporal index), or None.
+    """
+
+    path: pathlib.Path
+    index: int
+    header: Dataset
+    position: Float64[np.ndarray, "3"] | None
+    orientation: Float64[np.ndarray, "2 3"] | None
+    trigger: float | None
+
+    @property
+    def name(self) -> str:
+        """File name, with the frame's number in a multi-frame file."""
+        frames = int(self.header.get("NumberOfFrames") or 1)
+        return self.path.name if frames == 1 else f"{self.path.name} frame {self.index + 1}"
+
+
+def is_dicom(path: pathlib.Path) -> bool:
+    """Whether a file begins as DICOM does, with or without the 128-byte preamble."""
+    with path.open("rb") as file:
+        start = file.read(132)
+    if start[128:] == b"DICM":
+        return True
+    # Old files start with an element of group 0008 (or 0002) at once: a VR in capitals follows, or
+    # in the implicit encoding a length of at most two bytes.
+    explicit = start[4:6].isalpha() and start[4:6].isupper()
+    implicit = len(start) > 8 and start[6:8] == b"\0\0"
+    return start[:2] in (b"\x08\x00", b"\x02\x00") and (explicit or implicit)
+
+
+def dicom_files(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """DICOM files at or below ``path``, in name order; hidden files are left out.
+
+    Raises:
+        InputError: a file is named .dcm and is not DICOM.
+    """
+    files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file())
+    for file in files:
+        if any(part.startswith(".") for part in file.relative_to(path).parts):
+            continue
+        if is_dicom(file):
+            yield file
+        elif file.suffix.lower() == ".dcm":
+            raise InputError(f"{file}: not a DICOM file, truncated? Copy it again or remove it")
+
+
+def read_header(path: pathlib.Path) -> Dataset:
+    """A file's header without pixels.
+
+    Raises:
+        InputError: the file is truncated or cannot be parsed.
+    """
+    # Validation warnings would quote header values, names among them.
+    with warnings.catch_warnings(record=True) as caught, no_validation():
+        warnings.simplefilter("always")
+        try:
+            dataset = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+        except PYDICOM_ERRORS as error:
+            raise InputError(f"{path}: cannot read the DICOM header: copy it again") from error
+    if any("end of file" in str(warning.message).lower() for warning in caught):
+        raise InputError(f"{path}: truncated DICOM file: copy it again")
+    return dataset
+
+
+def study_uid(path: pathlib.Path) -> str | None:
+    """StudyInstanceUID of the first DICOM file at or below ``path``; None without such a file."""
+    first = next(dicom_files(path), None)
+    if first is None:
+        return None
+    header = read_header(first)
+    with no_validation():
+        return str(header.get("StudyInstanceUID") or first)
+
+
+def read_frames(path: str | pathlib.Path) -> list[Frame]:
+    """Image planes of all MR files at or below ``path``.
+
+    Raises:
+        InputError: there is none, or a file is truncated.
+    """
+    path = pathlib.Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    frames, others = [], 0
+    for file in dicom_files(path):
+        dataset = read_header(file)
+        if _is_mr_image(dataset, file):
+            with no_validation():
+                frames += _frames(dataset, file)
+        else:
+            others += 1
+    if not frames:
+        found = f"{others} DICOM objects, none an MR image" if others else "no DICOM file"
+        raise InputError(f"{path}: {found}: give a folder that holds a short-axis MR stack")
+    return frames
+
+
+def no_validation():
+    """A context in which pydicom reads values that break the standard, and warns of none."""
+    return config.disable_value_validation()
+
+
+def text(frame: Frame, keyword: str) -> str:
+    """An attribute on one line; "" where it is absent or empty."""
+    with no_validation():
+        value = frame.header.get(keyword)
+    return "" if value is None else one_line(value)
+
+
+def _is_mr_image(dataset: Dataset, path: pathlib.Path) -> bool:
+    with no_validation():
+        meta = getattr(dataset, "file_meta", Dataset())
+        sop_class = str(dataset.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID") or "")
+        known = sop_class in _MR_CLASSES
+        if not sop_class or (known and "Rows" not in dataset):
+            raise InputError(f"{path}: truncated DICOM file, its header is cut: copy it again")
+        secondary = sop_class.startswith("1.2.840.10008.5.1.4.1.1.7")
+        mr = known or (dataset.get("Modality", "MR") == "MR" and not secondary)
+        return mr and "Rows" in dataset and int(dataset.get("SamplesPerPixel", 1) or 1) == 1
+
+
+def _frames(dataset: Dataset, path: pathlib.Path) -> list[Frame]:
+    headers = _flat_headers(dataset)
+    frames = []
+    for index, header in enumerate(headers):
+        position = numbers(header, "ImagePositionPatient", 3, path)
+        orientation = numbers(header, "ImageOrientationPatient", 6, path)
+        frames.append(
+            Frame(
+                path=path,
+                index=index,
+                header=header,
+                position=position,
+                orientation=_unit_axes(orientation, path),
+                trigger=_trigger(header, path),
+            )
+        )
+    return frames
+
+
+def _flat_headers(dataset: Dataset) -> list[Dataset]:
+    """One header a frame; functional groups of a multi-frame file are copied to the top level."""
+    count = int(dataset.get("NumberOfFrames") or 1)
+    groups = dataset.get("PerFrameFunctionalGroupsSequence")
+    if not groups:
+        return [dataset] * count
+    shared = dataset.get("SharedFunctionalGroupsSequence") or []
+    common = Dataset()
+    common.update(
+        {
+            element.tag: element
+            for element in dataset
+            if not element.keyword.endswith("FunctionalGroupsSequence")
+        }
+    )
+    headers = []
+    for group in list(groups)[:count]:
+        header = Dataset()
+        header.update(common)
+        for item in (*shared, group):
+            for element in item:
+                if element.VR == "SQ" and element.value:
+                    header.update(element.value[0])
+        headers.append(header)
+    return headers
+
+
+def numbers(
+    header: Dataset, keyword: str, count: int, path: pathlib.Path
+) -> Float64[np.ndarray, "count"] | None:
+    """A numeric attribute as an array; None where it is absent or empty."""
+    try:
+        value = header.get(keyword)
+        if value is None or value == "":
+            return None
+        numbers = np.atleast_1d(np.asarray(value, float))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: {keyword} is not a number: correct the header") from error
+    if numbers.size == 0:
+        return None
+    if numbers.shape != (count,) or not np.isfinite(numbers).all():
+        raise InputError(f"{path}: {keyword} needs {count} finite numbers: correct the header")
+    return numbers
+
+
+def _unit_axes(
+    orientation: Float64[np.ndarray, "6"] | None, path: pathlib.Path
+) -> Float64[np.ndarray, "2 3"] | None:
+    if orientation is None:
+        return None
+    axes = orientation.reshape(2, 3)
+    lengths = np.linalg.norm(axes, axis=1)
+    if (np.abs(lengths - 1) > 0.05).any() or abs(axes[0] @ axes[1]) > 0.05:
+        raise InputError(
+            f"{path}: ImageOrientationPatient is no pair of perpendicular unit vectors: "
+            "correct the header"
+        )
+    return axes / lengths[:, None]
+
+
+def _trigger(header: Dataset, path: pathlib.Path) -> float | None:
+    keywords = (
+        "TriggerTime",
+        "NominalCardiacTriggerDelayTime",
+        "TemporalPositionIndex",
+        "TemporalPositionIdentifier",
+    )
+    for keyword in keywords:
+        value = numbers(header, keyword, 1, path)
+        if value is not None:
+            return float(value[0])
+    return None
+
+
+def size(frame: Frame) -> tuple[int, int]:
+    """(height, width) in pixels."""
+    return int(frame.header.Rows), int(frame.header.Columns)

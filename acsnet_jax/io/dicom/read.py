@@ -1,0 +1,140 @@
+"""DICOM: a folder of mixed files -> the short-axis stack in it, as a `Scan`.
+
+Intensities are the file's rescaled and windowed values (any range). "File order" of a DICOM stack
+is by position along row x column. Nothing of a header that names a person is kept: the id is a
+digest of study and series UID.
+"""
+
+import hashlib
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import UInt8
+
+from acsnet_jax.io.dicom.geometry import common_spacing, drift, stack_affine
+from acsnet_jax.io.dicom.headers import Frame, text
+from acsnet_jax.io.dicom.pixels import intensities
+from acsnet_jax.io.dicom.series import (
+    FrameStack,
+    choose_phase,
+    find_stack,
+    guess_modality,
+    phase_spread,
+)
+from acsnet_jax.io.stack import SliceOrder, build_scan, check_finite
+from acsnet_jax.types import Modality, Scan
+
+
+def read_dicom(
+    path: str | pathlib.Path,
+    *,
+    series: int | str | None = None,
+    modality: Modality | None = None,
+    slice_order: SliceOrder = "auto",
+    window: bool = True,
+    trigger_ms: int | float | None = None,
+) -> Scan:
+    """Reads the short-axis stack of a folder of DICOM files (searched with its subfolders).
+
+    Other objects, localizers, single long-axis slices and files that are not DICOM are left out.
+    Of a cine's phases the end-diastolic one is taken.
+
+    Args:
+        path: a folder, or one (multi-frame) file.
+        series: SeriesNumber or SeriesInstanceUID, where a folder holds several short-axis stacks.
+        modality: "lge" or "cine"; None to guess from phases, SeriesDescription and InversionTime.
+        slice_order: order along row x column; "auto" to use the patient's orientation.
+        window: whether to apply WindowCenter and WindowWidth; values then lie in 0 to
+            2^BitsStored - 1. Slices whose windows differ share one that spans them all, so that
+            intensities stay comparable through the stack.
+        trigger_ms: read the phase nearest to this trigger time; None for end-diastole.
+
+    Raises:
+        InputError: no or several short-axis stacks; a missing or duplicated slice; a file that is
+            truncated, or lacks its position, orientation or spacing; sizes that differ.
+
+    References:
+        Paper, Data Source and Processing (window and rescale tags).
+    """
+    stack = find_stack(path, series=series)
+    return load_stack(
+        stack,
+        choose_phase(stack, trigger_ms=trigger_ms),
+        where=str(path),
+        modality=modality,
+        slice_order=slice_order,
+        window=window,
+    )
+
+
+def load_stack(
+    stack: FrameStack,
+    frames: Sequence[Frame],
+    *,
+    where: str,
+    modality: Modality | None = None,
+    slice_order: SliceOrder = "auto",
+    window: bool = True,
+    id: str | None = None,
+    labels: UInt8[np.ndarray, "slices height width"] | None = None,
+    source: dict | None = None,
+) -> Scan:
+    """Decodes the chosen ``frames``, one a position, into a `Scan`; other arguments as above.
+
+    Args:
+        stack: the stack that ``frames`` belong to.
+        frames: one frame a position, in the stack's order.
+        where: folder, for messages.
+        modality: as of `read_dicom`.
+        slice_order: as of `read_dicom`.
+        window: as of `read_dicom`.
+        id: the scan's id; None for the digest of the UIDs.
+        labels: `Label` values in the stack's order.
+        source: more entries of the scan's source.
+    """
+    spacing_mm = common_spacing(frames)
+    image, intensity = intensities(frames, window=window)
+    check_finite(image, where)
+    problems = stack.problems + intensity.pop("problems")
+    affine = stack_affine(frames, stack.positions_mm, spacing_mm)
+    problems += drift(frames, affine, spacing_mm)
+    if modality is None:
+        modality, basis = guess_modality(stack, frames)
+        if basis == "default":
+            problems.append("modality unknown, taken as lge: set modality")
+    else:
+        basis = "as given"
+    if stack.phases > 1:
+        problems += phase_spread(frames)
+    number = text(frames[0], "SeriesNumber")
+    return build_scan(
+        id=id or _pseudonym(stack),
+        image=image,
+        spacing_mm=spacing_mm,
+        positions_mm=stack.positions_mm,
+        affine=affine,
+        file_affine=affine.copy(),
+        oriented=True,
+        modality=modality,
+        labels=labels,
+        has_enhancement=False,
+        source={
+            "format": "dicom",
+            "series_number": int(number) if number.isdigit() else None,
+            "modality": basis,
+            "phases": stack.phases,
+            "trigger": [frame.trigger for frame in frames],
+            "intensity": intensity,
+            "problems": problems,
+            **(source or {}),
+        },
+        slice_order=slice_order,
+    )
+
+
+def _pseudonym(stack: FrameStack) -> str:
+    """``scan-`` and ten hexadecimal digits of a SHA-256 of study and series UID."""
+    study = text(stack.frames[0][0], "StudyInstanceUID")
+    digest = hashlib.sha256((study + "".join(stack.series)).encode()).hexdigest()
+    return f"scan-{digest[:10]}"
