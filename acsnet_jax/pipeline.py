@@ -26,9 +26,17 @@ from acsnet_jax.correction import (
 )
 from acsnet_jax.ops.host import fill_holes
 from acsnet_jax.preprocess.crop import uncrop
-from acsnet_jax.preprocess.grid import Grid, Working, resample_mask, to_native, to_working
+from acsnet_jax.preprocess.grid import Grid, Working, resample_mask, to_native
 from acsnet_jax.preprocess.orient import apply_turn, invert_turn
-from acsnet_jax.preprocess.stages import InputSpec, lv_box, lv_images, myo_images, null_outside
+from acsnet_jax.preprocess.stages import (
+    InputSpec,
+    lv_box,
+    lv_images,
+    lv_working,
+    myo_images,
+    myo_working,
+    null_outside,
+)
 from acsnet_jax.types import InputError, MaskStack, Scan, Segmentation
 
 _LOG = logging.getLogger(__name__)
@@ -111,7 +119,7 @@ def delineate(scan: Scan, bundle: Bundle) -> Delineation:
         InputError: no left ventricle was found; names the scan.
     """
     lv, coarse = localise(scan, bundle)
-    working = to_working(scan, bundle.spec.myo_spacing_mm)
+    working = myo_working(scan, bundle.spec)
     lv = resample_mask(lv, coarse, working.grid)
     try:
         box = lv_box(lv, working.grid.spacing_mm, bundle.spec.margin_mm)
@@ -130,7 +138,7 @@ def delineate(scan: Scan, bundle: Bundle) -> Delineation:
 
 def localise(scan: Scan, bundle: Bundle) -> tuple[MaskStack, Grid]:
     """Stage 1: one LV component a slice, on stage 1's working grid."""
-    working = to_working(scan, bundle.spec.lv_spacing_mm)
+    working = lv_working(scan, bundle.spec)
     probability = lv_probability(working, bundle)
     return one_lv(probability, working.grid.spacing_mm, weights=bundle.cleanup), working.grid
 

@@ -6,7 +6,7 @@ This module imports nothing of the package, so that every other module may impor
 import dataclasses
 import enum
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jax.typing import ArrayLike
@@ -52,13 +52,128 @@ class Tissue(enum.IntEnum):
     CORE_SCAR = 4
 
 
+VoiFunction = Literal["linear", "linear_exact", "sigmoid"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """How the owner of a scan shows its intensities; in the unit of ``Scan.image``.
+
+    Attributes:
+        centre: WindowCenter.
+        width: WindowWidth, above 1.
+        function: VOILUTFunction, which says what becomes of the values between.
+
+    References:
+        DICOM PS3.3, C.11.2.1.
+    """
+
+    centre: float
+    width: float
+    function: VoiFunction = "linear"
+
+    @property
+    def low(self) -> float:
+        """The intensity that is shown black."""
+        return self.centre - self.width / 2
+
+    @property
+    def high(self) -> float:
+        """The intensity that is shown white; the standard's linear window spans width - 1."""
+        return self.centre + self.width / 2 - (self.function == "linear")
+
+
+@dataclasses.dataclass(frozen=True)
+class NiftiGrid:
+    """What a NIfTI header says of its grid, but for the sform's rows; values as they stand there.
+
+    What is written for the scan's owner repeats them: viewers overlay only what agrees.
+    """
+
+    pixdim: tuple[float, ...]
+    quatern_b: float
+    quatern_c: float
+    quatern_d: float
+    qoffset_x: float
+    qoffset_y: float
+    qoffset_z: float
+    qform_code: int
+    sform_code: int
+    xyzt_units: int
+
+
+@dataclasses.dataclass(frozen=True)
+class PhantomRecord:
+    """How a synthetic patient was made.
+
+    Attributes:
+        seed: number of the cohort.
+        patient: number within the cohort.
+        rv_insertions_deg: angles of the anterior and the inferior insertion of the right ventricle
+            about the middle of the LV, from right over down in the standard view.
+        scar_territories: coronary artery of each infarct that the labels show.
+    """
+
+    seed: int
+    patient: int
+    rv_insertions_deg: tuple[float, float]
+    scar_territories: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class ConversionRecord:
+    """How a cine scan was made LGE-like.
+
+    Attributes:
+        reference: id of the scan whose histogram it has.
+        seed: of the pseudo-scar.
+        clahe: whether the cine was equalised first.
+    """
+
+    reference: str
+    seed: int
+    clahe: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Provenance:
+    """Where a scan comes from, for whoever asks later; nothing is computed from it.
+
+    Attributes:
+        format: the reader that read it, or "phantom".
+        modality_basis: what the modality rests on.
+        slice_order_basis: what the order of the slices rests on.
+        series_number: DICOM's, if it is a number.
+        phases: temporal phases at a position, of which one was read.
+        trigger_ms: of the phase that was read, one a slice in file order; empty if no file tells.
+        frame: number of the frame that was read, where the format numbers them (ACDC).
+        rescale: the different (slope, intercept) that were applied.
+        inverted: whether bright and dark were exchanged (MONOCHROME1).
+        cine_to_lge: for a converted cine scan.
+        phantom: for a synthetic patient.
+    """
+
+    format: str = ""
+    modality_basis: str = ""
+    slice_order_basis: str = ""
+    series_number: int | None = None
+    phases: int = 1
+    trigger_ms: tuple[float | None, ...] = ()
+    frame: int | None = None
+    rescale: tuple[tuple[float, float], ...] = ()
+    inverted: bool = False
+    cine_to_lge: ConversionRecord | None = None
+    phantom: PhantomRecord | None = None
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scan:
     """One short-axis stack, ordered apex to base, with what an expert drew on it.
 
     Attributes:
         id: pseudonymous id, safe as a folder name; never a patient's name or number.
-        image: intensities, ``[slices, height, width]``, after the file's rescaling and windowing.
+        image: intensities, ``[slices, height, width]``, rescaled as the file says (modality LUT, or
+            slope and intercept) and never windowed; any range.
         spacing_mm: (row, column) distance of pixel centres.
         positions_mm: ``[slices]``, strictly increasing position of each slice along the stack's
             normal, apex first. Differences are slice distances (not SliceThickness).
@@ -74,8 +189,14 @@ class Scan:
         file_order: ``[slices]``, index of each slice in the source's own order, to write results
             on the grid that the user brought.
         file_affine: 4x4 affine of the source's own order; equals ``affine`` if that is apex first.
-        source: where the scan comes from and how its intensities were transformed (JSON values,
-            no patient's identity).
+        window: how the header shows ``image``, for the networks' inputs; one for the whole stack.
+        signal_zero: the intensity of ``image`` that stands for no signal, where the reader knows it
+            (phase-sensitive images); None is taken as 0.
+        problems: what a user should know, one line each.
+        endocardium_only: indices (apex first) of slices with a blood pool and no myocardium drawn.
+        nominal_spacing: whether distances in mm are a convention rather than measured.
+        nifti_grid: the grid as the owner's NIfTI header has it; None for other formats.
+        provenance: where the scan comes from; no patient's identity.
     """
 
     id: str
@@ -90,7 +211,13 @@ class Scan:
     has_enhancement: bool
     file_order: Int[np.ndarray, "slices"]
     file_affine: Float64[np.ndarray, "4 4"]
-    source: dict[str, Any] = dataclasses.field(default_factory=dict)
+    window: Window | None = None
+    signal_zero: float | None = None
+    problems: tuple[str, ...] = ()
+    endocardium_only: tuple[int, ...] = ()
+    nominal_spacing: bool = False
+    nifti_grid: NiftiGrid | None = None
+    provenance: Provenance = Provenance()
 
     def replace(self, **changes) -> "Scan":
         """A copy with some attributes changed."""

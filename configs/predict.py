@@ -21,7 +21,8 @@ def get_config():
             "modality": "",  # "lge" or "cine" where the files do not tell
             "slice_order": "auto",  # or "apex_first", "base_first", where geometry does not tell
             "series": "",  # number or UID, for a folder with several short-axis stacks
-            # Intensity of no signal, for phase-sensitive images; not set, the reader's or 0.
+            # Intensity of no signal, for phase-sensitive images, in the file's rescaled unit (after
+            # RescaleSlope and RescaleIntercept, before any window); not set, the reader's or 0.
             "signal_zero": config_dict.placeholder(float),
             # Replace fields of the bundle's `Inference` and `CorrectionOptions`.
             "inference": ml_collections.ConfigDict({}),

@@ -14,7 +14,7 @@ from acsnet_jax.pipeline import Inference
 from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.types import InputError, Population
 
-SPEC = InputSpec(2.0, 32, 2.0, 16, 16, 10.0, "percentile")
+SPEC = InputSpec(2.0, 32, 2.0, 16, 16, 10.0, "percentile", window=False)
 OPTIONS = CorrectionOptions(alphas=8)
 SIZES = {
     "lv": {"filters": (2, 4), "bridge": 4, "outputs": 1, "dropout": 0.1},

@@ -1,13 +1,14 @@
 """Enhancement, core scar and gray zone of a stack, on the host.
 
 Masks are ``Bool[slices, height, width]``, apex first; intensities are those of ``Scan.image``,
-after rescaling and windowing, in any unit. Thresholds are taken over the whole scan, morphology
-works in plane, since slices lie too far apart to be neighbours.
+rescaled and never windowed (a window cuts the peak that is halved), in any unit. Thresholds are
+taken over the whole scan, morphology works in plane, since slices lie too far apart to be
+neighbours.
 
 Half a maximum has a meaning only on a scale whose zero is no signal. Phase-sensitive inversion
 recovery is often stored with an offset (2048 of 4095 in EMIDEC): there half of the stored maximum
 lies below all myocardium, and every enhanced pixel would be core. A reader that knows the offset
-says so in ``Scan.source["signal_zero"]``; without it zero is zero, as the paper reads.
+says so in ``Scan.signal_zero``; without it zero is zero, as the paper reads.
 """
 
 import numpy as np
@@ -103,13 +104,13 @@ def core_scar(
     """Core scar of a scan by FWHM, on the scale that its reader knows; see `fwhm_core`.
 
     Args:
-        scan: its image and, if the file has an offset, ``source["signal_zero"]``.
+        scan: its image and, if its intensities have an offset, ``signal_zero``.
         enhancement: enhancement of the whole scan: the expert's as drawn, a prediction cleaned.
 
     Returns:
         The core, inside the enhancement.
     """
-    zero = float(scan.source.get("signal_zero", 0.0))
+    zero = 0.0 if scan.signal_zero is None else scan.signal_zero
     return fwhm_core(scan.image, enhancement, signal_zero=zero)
 
 

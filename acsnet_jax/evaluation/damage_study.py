@@ -23,8 +23,7 @@ from acsnet_jax.evaluation.summary import Summary, summarise
 from acsnet_jax.metrics import dice, hausdorff_mm
 from acsnet_jax.pipeline import Bundle, delineate
 from acsnet_jax.preprocess.crop import crop_or_pad
-from acsnet_jax.preprocess.grid import to_working
-from acsnet_jax.preprocess.stages import lv_box
+from acsnet_jax.preprocess.stages import lv_box, myo_working
 from acsnet_jax.types import InputError, Label, MaskStack, Scan, Spacing
 
 _SHOWN = 4  # strength of the examples
@@ -198,7 +197,7 @@ def predict_slices(scans: Sequence[Scan], bundle: Bundle) -> Slices:
 
 def _of_scan(scan: Scan, bundle: Bundle) -> Slices:
     found = delineate(scan, bundle)
-    working = to_working(scan, bundle.spec.myo_spacing_mm)
+    working = myo_working(scan, bundle.spec)
     reference = np.zeros(working.image.shape, bool)
     if working.labels is not None:
         reference = working.labels >= Label.MYOCARDIUM

@@ -8,6 +8,7 @@ References:
     Bernard et al. 2018, doi 10.1109/TMI.2018.2837502.
 """
 
+import dataclasses
 import pathlib
 import re
 
@@ -78,13 +79,12 @@ def read_acdc(
         slice_order=slice_order,
         usual_order="base_first",
         placeholder=True,
-        source={"format": "acdc", "frame": frame},
     )
+    scan = scan.replace(provenance=dataclasses.replace(scan.provenance, format="acdc", frame=frame))
     distance = float(abs(scan.affine[2, 2]))
     if (scan.spacing_mm[1], scan.spacing_mm[0], distance) == _NOMINAL_MM:
         note = "spacing is nominal (1.5 x 1.5 x 10 mm), quote no mm figure"
-        problems = [*scan.source["problems"], note]
-        scan = scan.replace(source={**scan.source, "nominal_spacing": True, "problems": problems})
+        scan = scan.replace(nominal_spacing=True, problems=(*scan.problems, note))
     return scan
 
 

@@ -9,11 +9,14 @@ References:
     Lalande et al. 2020, doi 10.3390/data5040089.
 """
 
+import dataclasses
 import pathlib
 
 from acsnet_jax.io.nifti import nifti_stem, read_nifti
 from acsnet_jax.io.stack import SliceOrder
 from acsnet_jax.types import InputError, Modality, Scan
+
+_SIGNAL_ZERO = 2048.0
 
 
 def emidec_cases(root: str | pathlib.Path) -> list[pathlib.Path]:
@@ -46,7 +49,7 @@ def read_emidec(
     if len(images) != 1:
         raise InputError(f"{case}: expected one Images/*.nii.gz, found {len(images)}")
     label = case / "Contours" / images[0].name
-    return read_nifti(
+    scan = read_nifti(
         images[0],
         label if label.exists() else None,
         id=nifti_stem(images[0]),
@@ -55,5 +58,7 @@ def read_emidec(
         slice_order=slice_order,
         usual_order="apex_first",
         placeholder=True,
-        source={"format": "emidec", "signal_zero": 2048.0},
+    )
+    return scan.replace(
+        signal_zero=_SIGNAL_ZERO, provenance=dataclasses.replace(scan.provenance, format="emidec")
     )

@@ -10,12 +10,13 @@ A cohort of NIfTI files is one of::
     ROOT/ID.nii.gz                (no labels)
 """
 
+import dataclasses
 import logging
+import math
 import os
 import pathlib
 import zlib
 from collections.abc import Mapping
-from typing import Any
 
 import nibabel
 import numpy as np
@@ -24,14 +25,31 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.openers import Opener
 from nibabel.spatialimages import HeaderDataError
 
-from acsnet_jax.io.stack import SliceOrder, build_scan, check_finite, check_spacing, safe_id
-from acsnet_jax.types import InputError, Label, Modality, Scan, Tissue
+from acsnet_jax.io.stack import (
+    SliceOrder,
+    build_scan,
+    check_finite,
+    check_size,
+    check_spacing,
+    safe_id,
+)
+from acsnet_jax.types import InputError, Label, Modality, NiftiGrid, Provenance, Scan, Tissue
 
-GEOMETRY_FIELDS = ("pixdim", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y")
-GEOMETRY_FIELDS += ("qoffset_z", "qform_code", "sform_code", "xyzt_units")
+GEOMETRY_FIELDS = tuple(field.name for field in dataclasses.fields(NiftiGrid))
 """What a header says of the grid, but for the rows of the sform."""
 
-_NIBABEL_ERRORS = (EOFError, HeaderDataError, ImageFileError, OSError, ValueError, zlib.error)
+_NIBABEL_ERRORS = (
+    ArithmeticError,
+    EOFError,
+    HeaderDataError,
+    ImageFileError,
+    LookupError,
+    OSError,
+    TypeError,
+    ValueError,
+    zlib.error,
+)
+_DEFLATE = 1032  # bytes that a compressed byte can stand for at most
 _LABEL_SUFFIXES = ("_label", "_labels", "_gt", "_mask", "_seg", "_segmentation")
 
 
@@ -94,7 +112,6 @@ def read_nifti(
     slice_order: SliceOrder = "auto",
     usual_order: SliceOrder = "auto",
     placeholder: bool = False,
-    source: Mapping[str, Any] | None = None,
 ) -> Scan:
     """Reads a stack, and its label if given.
 
@@ -109,7 +126,6 @@ def read_nifti(
         slice_order: the file's order, "auto" to find out from orientation or labelled areas.
         usual_order: the order the data set's owner keeps, used where "auto" cannot tell.
         placeholder: whether affines of image and label are known to tell nothing of the patient.
-        source: more entries of the scan's source.
 
     Raises:
         InputError: a truncated file, shapes or grids of image and label that differ, an unknown
@@ -155,16 +171,17 @@ def read_nifti(
         modality=modality,
         labels=labels,
         has_enhancement=has_enhancement,
-        source={
-            "format": "nifti",
-            "intensity": {"rescale": None, "window": None},
-            "header": {name: np.asarray(header[name]).tolist() for name in GEOMETRY_FIELDS},
-            "problems": problems,
-            **(source or {}),
-        },
+        problems=problems,
+        nifti_grid=_grid(header),
+        provenance=Provenance(format="nifti", modality_basis="as given"),
         slice_order=slice_order,
         usual_order=usual_order,
     )
+
+
+def _grid(header: nibabel.Nifti1Header) -> NiftiGrid:
+    values = {name: np.asarray(header[name]).tolist() for name in GEOMETRY_FIELDS}
+    return NiftiGrid(**{**values, "pixdim": tuple(values["pixdim"])})
 
 
 def _present(labels: UInt8[np.ndarray, "slices height width"] | None) -> list[int]:
@@ -179,7 +196,8 @@ def open_nifti(path: pathlib.Path) -> tuple[np.ndarray, nibabel.Nifti1Header]:
     """Scaled array, (column, row, ...), and the header as it stands in the file, unrepaired.
 
     Raises:
-        InputError: the file is missing, truncated or not NIfTI.
+        InputError: the file is missing, truncated or not NIfTI, or its header claims more than the
+            file can hold.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file")
@@ -189,6 +207,7 @@ def open_nifti(path: pathlib.Path) -> tuple[np.ndarray, nibabel.Nifti1Header]:
         image = nibabel.load(path)
         if not isinstance(image, nibabel.Nifti1Image):
             raise InputError(f"{path}: not a NIfTI file: convert it to .nii.gz")
+        _check_claims(image, path)
         array = np.asanyarray(image.dataobj)
         with Opener(str(path)) as file:
             # nibabel repairs a spacing of 0 silently; the raw header still tells it.
@@ -200,6 +219,21 @@ def open_nifti(path: pathlib.Path) -> tuple[np.ndarray, nibabel.Nifti1Header]:
     finally:
         logger.disabled = silent
     return array, header
+
+
+def _check_claims(image: nibabel.Nifti1Image, path: pathlib.Path) -> None:
+    """Refuses a header that claims too much, before memory is taken."""
+    shape = image.shape
+    if not shape or min(shape) < 1:
+        raise InputError(f"{path}: needs three axes, has shape {shape}")
+    check_size(shape, str(path))
+    claimed = math.prod(shape) * image.header.get_data_dtype().itemsize
+    held = path.stat().st_size * (_DEFLATE if path.name.endswith(".gz") else 1)
+    if claimed > held:
+        raise InputError(
+            f"{path}: the header claims {' x '.join(map(str, shape))} voxels, more than the file "
+            "can hold, truncated? Copy it again or correct the header"
+        )
 
 
 def stack_array(array: np.ndarray, path: pathlib.Path) -> Shaped[np.ndarray, "slices height width"]:
@@ -270,9 +304,11 @@ def voxel_geometry(
         Spacing in mm along the array's axes, the affine with that spacing, and problems.
 
     Raises:
-        InputError: a spacing is not positive.
+        InputError: a spacing is not positive, or the affine is not finite.
     """
     affine = np.asarray(header.get_best_affine(), np.float64)
+    if not np.isfinite(affine[:3, 3]).all():
+        raise InputError(f"{path}: the affine holds NaN or infinity: correct its qform or sform")
     pixdim = np.abs(np.asarray(header["pixdim"][1:4], np.float64))
     dims = int(header["dim"][0])
     if dims == 2:
@@ -376,14 +412,14 @@ def write_segmentation(
 
 
 def _set_codes(image: nibabel.Nifti1Image, scan: Scan) -> None:
-    header = scan.source.get("header")
-    if header is None:
+    grid = scan.nifti_grid
+    if grid is None:
         set_forms(image, scan.file_affine, oriented=scan.oriented)
         return
     # The user's own header to the letter: viewers overlay only what agrees.
-    image.set_sform(scan.file_affine, code=header["sform_code"])
+    image.set_sform(scan.file_affine, code=grid.sform_code)
     for name in GEOMETRY_FIELDS:
-        image.header[name] = header[name]
+        image.header[name] = getattr(grid, name)
 
 
 def set_forms(

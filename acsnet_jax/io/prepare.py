@@ -68,7 +68,7 @@ def describe_scan(scan: Scan) -> Row:
         spacing_mm=scan.spacing_mm,
         distance_mm=(float(gaps.min()), float(gaps.max())) if gaps.size else (0.0, 0.0),
         oriented=scan.oriented,
-        problems=tuple(scan.source.get("problems", ())),
+        problems=scan.problems,
     )
 
 

@@ -5,6 +5,8 @@ increase with the slice index. `build_scan` turns that into a `Scan`, apex first
 RAS+ (x to the right, y to the front, z to the head), in mm.
 """
 
+import dataclasses
+import math
 import re
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
@@ -12,13 +14,29 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
-from acsnet_jax.types import InputError, Label, Modality, Scan, Spacing
+from acsnet_jax.types import (
+    InputError,
+    Label,
+    Modality,
+    NiftiGrid,
+    Provenance,
+    Scan,
+    Spacing,
+    Window,
+)
 
 SliceOrder = Literal["auto", "apex_first", "base_first"]
 
 APEX_DIRECTION = np.array([-1.0, 1.0, -1.0]) / np.sqrt(3.0)
 """From base to apex in RAS: the apex lies to the left, the front and the feet."""
 
+MOST_PIXELS = 16_384
+"""Along any axis."""
+
+MOST_VOXELS = 2**29
+"""Of one stack, all its phases included; 2 GiB of single precision."""
+
+_LEAST_MM, _MOST_MM = 1e-6, 1e6
 _CLEAR_COSINE = 0.2
 _CLEAR_SLOPE = 0.005
 _SAME_POSITION_MM = 0.05
@@ -42,11 +60,22 @@ def check_choice(name: str, value: str, choices: Any) -> None:
 
 
 def check_spacing(spacing_mm: Sequence[float], where: str) -> None:
-    """Raises InputError unless each distance (mm) is finite and positive."""
-    if not all(np.isfinite(s) and s > 0 for s in spacing_mm):
+    """Raises InputError unless each distance (mm) is positive and of this world."""
+    if not all(_LEAST_MM < s < _MOST_MM for s in spacing_mm):
         values = " x ".join(f"{float(s):g}" for s in spacing_mm)
         raise InputError(
-            f"{where}: pixel spacing is {values} mm: correct the header, each must be above 0"
+            f"{where}: pixel spacing is {values} mm: correct the header, each must be above 0 and "
+            "finite"
+        )
+
+
+def check_size(shape: Sequence[int], where: str) -> None:
+    """Raises InputError if a header claims more than a scan can be, before memory is taken."""
+    claimed = " x ".join(str(n) for n in shape)
+    if max(shape) > MOST_PIXELS or math.prod(shape) > MOST_VOXELS:
+        raise InputError(
+            f"{where}: the header claims {claimed}, more than {MOST_PIXELS} along an axis or "
+            f"{MOST_VOXELS} in all: correct the header, or crop the image"
         )
 
 
@@ -156,14 +185,17 @@ def build_scan(
     modality: Modality,
     labels: UInt8[np.ndarray, "slices height width"] | None,
     has_enhancement: bool,
-    source: dict[str, Any],
+    problems: Sequence[str] = (),
+    window: Window | None = None,
+    nifti_grid: NiftiGrid | None = None,
+    provenance: Provenance,
     slice_order: SliceOrder = "auto",
     usual_order: SliceOrder = "auto",
 ) -> Scan:
     """A `Scan` from a stack in the file's own order.
 
     A slice counts as labelled if its myocardium is outlined. Slices with a blood pool alone keep
-    their pixels and are listed (apex first) in ``source["endocardium_only"]``.
+    their pixels and are listed in ``endocardium_only``.
 
     Args:
         id: pseudonymous id.
@@ -177,7 +209,10 @@ def build_scan(
         modality: "lge" or "cine".
         labels: `Label` values, file order, or None.
         has_enhancement: whether the labels tell enhancement from viable myocardium.
-        source: JSON values; ``problems`` and the basis of the slice order are added.
+        problems: what the reader noticed; those of order and labels are added.
+        window: how the header shows the intensities.
+        nifti_grid: the grid as a NIfTI header has it.
+        provenance: the basis of the slice order is added.
         slice_order: the file's order, "auto" to find out.
         usual_order: the order that this data set's owner keeps, if any.
     """
@@ -201,20 +236,17 @@ def build_scan(
     if not oriented:
         positions_mm = positions_mm - positions_mm[0]
 
-    source = dict(source)
-    problems = list(source.get("problems", []))
+    problems = list(problems)
     if basis.startswith("unknown"):
         problems.append("slice order is unknown, file order kept as apex first: set slice_order")
     labelled: np.ndarray = np.zeros(slices, bool)
+    partial: np.ndarray = np.zeros(0, int)
     if labels is not None:
         labels = np.ascontiguousarray(labels[order])
         labelled = np.any(labels >= Label.MYOCARDIUM, axis=(1, 2))
         partial = np.flatnonzero((labels == Label.BLOOD_POOL).any(axis=(1, 2)) & ~labelled)
         if partial.size:
-            source["endocardium_only"] = partial.tolist()
             problems.append(f"{partial.size} of {slices} slices have an endocardial contour only")
-    source["slice_order"] = basis
-    source["problems"] = problems
     return Scan(
         id=id,
         image=np.ascontiguousarray(image[order]),
@@ -228,5 +260,9 @@ def build_scan(
         has_enhancement=has_enhancement,
         file_order=np.ascontiguousarray(order),
         file_affine=file_affine,
-        source=source,
+        window=window,
+        problems=tuple(problems),
+        endocardium_only=tuple(partial.tolist()),
+        nifti_grid=nifti_grid,
+        provenance=dataclasses.replace(provenance, slice_order_basis=basis),
     )

@@ -1,29 +1,46 @@
 """The project's own store of prepared scans: one folder a scan, written and read exactly.
 
 ``ROOT/ID/image.nii.gz`` (float32), ``label.nii.gz`` (`Label` values, if there are labels) and
-``scan.json`` with everything else: slice positions, resolution, orientation, intensity transform,
-slice order of the source. The NIfTI files are apex first and open in any viewer.
+``scan.json`` with everything else that a `Scan` holds. The NIfTI files are apex first and open in
+any viewer.
 
 References:
     Paper, Data Source and Processing ("universally accessible format").
 """
 
+import dataclasses
 import json
 import os
 import pathlib
 import shutil
-from typing import Any
+from typing import Any, TypeVar
 
 import nibabel
 import numpy as np
+from jaxtyping import Float32, UInt8
 
+from acsnet_jax.files import tuples_for_lists
 from acsnet_jax.io.nifti import map_labels, open_nifti, save_nifti, set_forms, stack_array
 from acsnet_jax.io.stack import safe_id
-from acsnet_jax.types import InputError, Scan
+from acsnet_jax.types import (
+    ConversionRecord,
+    InputError,
+    NiftiGrid,
+    PhantomRecord,
+    Provenance,
+    Scan,
+    Window,
+)
 
-FORMAT = "acsnet-scan-1"
+T = TypeVar("T")
+
+FORMAT = "acsnet-scan-2"
+"""Raised whenever an older store can no longer be read: the first one held windowed intensities."""
+
 _ARRAYS = ("positions_mm", "affine", "labelled", "file_order", "file_affine")
-_PLAIN = ("id", "spacing_mm", "oriented", "modality", "has_enhancement", "source")
+_PLAIN = ("id", "spacing_mm", "oriented", "modality", "has_enhancement", "signal_zero", "problems")
+_PLAIN += ("endocardium_only", "nominal_spacing")
+_RECORDS = ("window", "nifti_grid", "provenance")
 
 
 def is_stored_scan(folder: pathlib.Path) -> bool:
@@ -48,7 +65,7 @@ def write_scan(scan: Scan, root: str | pathlib.Path) -> pathlib.Path:
     """Writes ``root/<id>/``, whole or not at all, and replaces what stood there.
 
     Raises:
-        InputError: an id that is no folder name, or a source that JSON cannot hold.
+        InputError: an id that is no folder name, or a number that is not finite.
     """
     root = pathlib.Path(root)
     if scan.id != safe_id(scan.id):
@@ -58,11 +75,14 @@ def write_scan(scan: Scan, root: str | pathlib.Path) -> pathlib.Path:
     values: dict[str, Any] = {"format": FORMAT}
     values |= {name: getattr(scan, name) for name in _PLAIN}
     values |= {name: getattr(scan, name).tolist() for name in _ARRAYS}
+    values |= {name: _as_dict(getattr(scan, name)) for name in _RECORDS}
     values["has_labels"] = scan.labels is not None
     try:
         text = json.dumps(values, indent=1, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"scan {scan.id}: its source holds values that are not JSON") from error
+    except ValueError as error:
+        raise InputError(
+            f"scan {scan.id}: its header holds NaN or infinity, which no store can: correct it"
+        ) from error
 
     folder = root / scan.id
     temporary, old = (root / f".{scan.id}.{os.getpid()}.{name}" for name in ("new", "old"))
@@ -108,8 +128,12 @@ def read_scan(folder: str | pathlib.Path) -> Scan:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not JSON, truncated? Prepare the cohort again") from error
     if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise InputError(f"{path}: not of the format {FORMAT}: prepare the cohort again")
-    missing = [name for name in (*_PLAIN, *_ARRAYS, "has_labels") if name not in values]
+        raise InputError(
+            f"{path}: not of the format {FORMAT}, written by another version of acsnet_jax (older "
+            "ones stored windowed intensities): prepare the cohort again"
+        )
+    names = (*_PLAIN, *_ARRAYS, *_RECORDS, "has_labels")
+    missing = [name for name in names if name not in values]
     if missing:
         raise InputError(f"{path}: lacks {missing}: prepare the cohort again")
     image = _load(folder / "image.nii.gz")
@@ -120,9 +144,25 @@ def read_scan(folder: str | pathlib.Path) -> Scan:
             raise InputError(f"{folder}: label and image differ in shape: prepare it again")
     if len(values["positions_mm"]) != len(image):
         raise InputError(f"{path}: positions do not fit the {len(image)} slices of the image")
+    try:
+        return _scan(values, image.astype(np.float32), labels)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: damaged values: prepare the cohort again") from error
+
+
+def _as_dict(record: Any) -> dict[str, Any] | None:
+    return None if record is None else dataclasses.asdict(record)
+
+
+def _scan(
+    values: dict[str, Any],
+    image: Float32[np.ndarray, "slices height width"],
+    labels: UInt8[np.ndarray, "slices height width"] | None,
+) -> Scan:
+    signal_zero = values["signal_zero"]
     return Scan(
         id=values["id"],
-        image=image.astype(np.float32),
+        image=image,
         spacing_mm=(float(values["spacing_mm"][0]), float(values["spacing_mm"][1])),
         positions_mm=np.array(values["positions_mm"], np.float64),
         affine=np.array(values["affine"], np.float64),
@@ -133,5 +173,27 @@ def read_scan(folder: str | pathlib.Path) -> Scan:
         has_enhancement=values["has_enhancement"],
         file_order=np.array(values["file_order"], np.int64),
         file_affine=np.array(values["file_affine"], np.float64),
-        source=values["source"],
+        window=_record(Window, values["window"]),
+        signal_zero=None if signal_zero is None else float(signal_zero),
+        problems=tuple(values["problems"]),
+        endocardium_only=tuple(values["endocardium_only"]),
+        nominal_spacing=values["nominal_spacing"],
+        nifti_grid=_record(NiftiGrid, values["nifti_grid"]),
+        provenance=_provenance(values["provenance"]),
+    )
+
+
+def _record(cls: type[T], values: dict[str, Any] | None) -> T | None:
+    """A frozen dataclass from the JSON object it became; lists are tuples again."""
+    return None if values is None else cls(**tuples_for_lists(values))
+
+
+def _provenance(values: dict[str, Any]) -> Provenance:
+    return Provenance(
+        **{
+            **tuples_for_lists(values),
+            "rescale": tuple((pair[0], pair[1]) for pair in values["rescale"]),
+            "cine_to_lge": _record(ConversionRecord, values["cine_to_lge"]),
+            "phantom": _record(PhantomRecord, values["phantom"]),
+        }
     )

@@ -16,6 +16,7 @@ References:
 """
 
 import csv
+import dataclasses
 import pathlib
 import re
 
@@ -64,19 +65,17 @@ def read_sunnybrook(
     *,
     modality: Modality = "cine",
     slice_order: SliceOrder = "auto",
-    window: bool = True,
 ) -> Scan:
     """Reads the end-diastolic stack of one patient.
 
     Slices with an inner contour alone keep their blood pool and are not labelled: they are listed
-    in ``source["endocardium_only"]``. A patient without contours comes unlabelled.
+    in ``Scan.endocardium_only``. A patient without contours comes unlabelled.
 
     Args:
         root: folder with ``scd_patientdata.csv``.
         patient: OriginalID, such as SC-HF-I-1.
         modality: "cine".
         slice_order: as of `read_dicom`.
-        window: as of `read_dicom`.
 
     Raises:
         InputError: unknown patient, a contour file that cannot be read, or as `read_dicom`.
@@ -91,21 +90,20 @@ def read_sunnybrook(
     frames = dicom.choose_phase(stack, trigger_ms=_end_diastole_ms(stack, contours))
     labels = None
     if contours:
-        height, width = int(frames[0].header.Rows), int(frames[0].header.Columns)
+        height, width = frames[0].shape
         labels = np.stack(
             [_labels(contours.get(_number(f.path), {}), height, width) for f in frames]
         )
-    return dicom.load_stack(
+    scan = dicom.load_stack(
         stack,
         frames,
         where=str(folder),
         modality=modality,
         slice_order=slice_order,
-        window=window,
         id=safe_id(patient),
         labels=labels,
-        source={"format": "sunnybrook"},
     )
+    return scan.replace(provenance=dataclasses.replace(scan.provenance, format="sunnybrook"))
 
 
 def rasterise(

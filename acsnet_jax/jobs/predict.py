@@ -46,7 +46,7 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
         try:
             scan = load()
             if config.signal_zero is not None:
-                scan = scan.replace(source={**scan.source, "signal_zero": config.signal_zero})
+                scan = scan.replace(signal_zero=config.signal_zero)
             folder = workdir / scan.id
             if folder.exists():
                 _LOG.info("%s: %s is there already", name, folder)

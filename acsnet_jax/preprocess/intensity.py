@@ -1,4 +1,4 @@
-"""Intensity steps before the networks: CLAHE, stage-1 and stage-2 scaling, histogram matching.
+"""Intensity steps before the networks: window, CLAHE, scaling of stages 1 and 2, histograms.
 
 Host side, numpy. Images are ``[slices, height, width]`` (or one slice, ``[height, width]``) of any
 intensity; each function says its own output range. "Inside" is every pixel that is not black space
@@ -9,10 +9,11 @@ from typing import Literal
 
 import numpy as np
 import scipy.ndimage
+import scipy.special
 import skimage.exposure
 from jaxtyping import Bool, Float, Float32, Shaped
 
-from acsnet_jax.types import InputError
+from acsnet_jax.types import InputError, Window
 
 Image = Shaped[np.ndarray, "*slices height width"]
 Inside = Bool[np.ndarray, "*slices height width"]
@@ -20,6 +21,33 @@ Inside = Bool[np.ndarray, "*slices height width"]
 Scaling = Literal["median", "literal", "percentile"]
 
 _WHITE = 255.0
+
+
+def apply_window(
+    image: Float32[np.ndarray, "*slices height width"], window: Window | None
+) -> Float32[np.ndarray, "*slices height width"]:
+    """The intensities that a window shows, black at 0.
+
+    Between black and white a unit stays a unit: half of the window is half of the range.
+
+    Args:
+        image: rescaled intensities, any range.
+        window: None leaves the image as it is.
+
+    Returns:
+        From 0 to the window's width; a linear window of the standard ends at width - 1.
+
+    References:
+        Paper, Data Source and Processing; DICOM PS3.3, C.11.2.1. Up to the scale it is
+        `pydicom.pixels.processing.apply_windowing`.
+    """
+    if window is None:
+        return image
+    if window.function == "sigmoid":
+        steepness = np.float32(4 / window.width)
+        shown = scipy.special.expit(steepness * (image - np.float32(window.centre)))
+        return np.float32(window.width) * shown
+    return np.clip(image - np.float32(window.low), 0, np.float32(window.high - window.low))
 
 
 def inside_picture(image: Image) -> Inside:

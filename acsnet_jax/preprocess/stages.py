@@ -10,15 +10,16 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from acsnet_jax.preprocess.crop import Centre, crop_or_pad, inside
-from acsnet_jax.preprocess.grid import Working
+from acsnet_jax.preprocess.grid import Working, to_working
 from acsnet_jax.preprocess.intensity import (
     Scaling,
+    apply_window,
     clahe,
     inside_picture,
     scale_slice,
     scale_volume,
 )
-from acsnet_jax.types import InputError
+from acsnet_jax.types import InputError, Scan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +34,8 @@ class InputSpec:
         mask_size: height and width of the autoencoder's masks.
         margin_mm: added on each side of the LV's bounding square; stage 2 sees nothing beyond.
         scaling: of stage 2's intensities, see `acsnet_jax.preprocess.intensity.scale_volume`.
+        window: whether the networks see intensities as the header's window shows them (paper, Data
+            Source and Processing). Scans without a window look the same either way.
     """
 
     lv_spacing_mm: float | None = 1.5
@@ -42,6 +45,7 @@ class InputSpec:
     mask_size: int = 128
     margin_mm: float = 15.0
     scaling: Scaling = "median"
+    window: bool = True
 
 
 class Box(NamedTuple):
@@ -54,6 +58,22 @@ class Box(NamedTuple):
 
     centre: Centre
     half_side: int
+
+
+def lv_working(scan: Scan, spec: InputSpec) -> Working:
+    """A scan as stage 1 sees it: windowed, on stage 1's working grid."""
+    return to_working(_shown(scan, spec), spec.lv_spacing_mm)
+
+
+def myo_working(scan: Scan, spec: InputSpec) -> Working:
+    """A scan as stage 2 sees it: windowed, on stage 2's working grid."""
+    return to_working(_shown(scan, spec), spec.myo_spacing_mm)
+
+
+def _shown(scan: Scan, spec: InputSpec) -> Scan:
+    if not spec.window or scan.window is None:
+        return scan
+    return scan.replace(image=apply_window(scan.image, scan.window), window=None)
 
 
 def lv_images(working: Working, spec: InputSpec) -> Float32[np.ndarray, "slices size size"]:

@@ -1,7 +1,8 @@
 """LGE-like scans from labelled cine scans: pseudo-enhancement, speckle, histogram matching.
 
-Arrays are ``[slices, height, width]``, apex first. Intensities take the range of the LGE reference
-at the end. Host side, numpy and SciPy, seeded.
+Arrays are ``[slices, height, width]``, apex first. Intensities end in the unit of the LGE
+reference, whose window and zero they take over: what is done to a real LGE scan later is then done
+to them, too. Host side, numpy and SciPy, seeded.
 
 References:
     Paper, Methods ("For each cine scan, we randomly sample an LGE scan ...") and figure 4.
@@ -17,7 +18,7 @@ from jaxtyping import Bool, Float32, Float64
 from acsnet_jax.ops.host import boundary, component_sizes, label_components
 from acsnet_jax.preprocess import intensity
 from acsnet_jax.synthesis.infarct import Scar, sample_scar
-from acsnet_jax.types import InputError, Label, Scan, Spacing
+from acsnet_jax.types import ConversionRecord, InputError, Label, Scan, Spacing
 
 _SMALLEST_PATCH = 4  # pixels; what erosion leaves smaller than this is no scar
 
@@ -48,13 +49,14 @@ class ConversionSteps(NamedTuple):
     """What each step of figure 4 makes; all ``[slices, height, width]``.
 
     Attributes:
-        equalised: step 1, the given image, after CLAHE ([0, 1]) if asked.
+        equalised: step 1, the given image as its window shows it, after CLAHE ([0, 1]) if asked.
         pseudo_scar: step 2, the sampled scar within the myocardium.
         eroded: step 3, the scar after random erosion; it is what the labels call enhancement.
         weight: step 3, the eroded scar after the Gaussian filter, [0, 1].
         overlaid: step 4, the image with the bright enhancement, before noise.
         speckled: step 4, with speckle noise.
-        matched: step 5, with the histogram of the LGE reference, in its range; padding is 0.
+        matched: step 5, with the histogram of the LGE reference, in its range; padding is 0, or
+            what the reference's window shows black.
     """
 
     equalised: Float32[np.ndarray, "slices height width"]
@@ -84,8 +86,8 @@ def cine_to_lge(
         options: `ConversionOptions` by default.
 
     Returns:
-        The scan with the reference's range of intensities; its modality stays "cine", its labels
-        tell `Label.ENHANCEMENT`, and ``source["cine_to_lge"]`` names reference and seed.
+        The scan with the reference's intensities, window and zero; its modality stays "cine", its
+        labels tell `Label.ENHANCEMENT`, and its provenance names reference and seed.
 
     Raises:
         InputError: as `conversion_steps`.
@@ -99,12 +101,14 @@ def cine_to_lge(
     )
     labels = _required_labels(scan).copy()
     labels[steps.eroded] = Label.ENHANCEMENT
-    record = {"reference": reference.id, "seed": seed, "clahe": apply_clahe}
+    record = ConversionRecord(reference=reference.id, seed=seed, clahe=apply_clahe)
     return scan.replace(
         image=steps.matched,
         labels=labels,
         has_enhancement=True,
-        source={**scan.source, "cine_to_lge": record},
+        window=reference.window,
+        signal_zero=reference.signal_zero,
+        provenance=dataclasses.replace(scan.provenance, cine_to_lge=record),
     )
 
 
@@ -134,9 +138,10 @@ def conversion_steps(
         raise InputError(f"cine to LGE: reference {reference.id} is {reference.modality}, not lge")
     labels = _required_labels(scan)
     myocardium = labels >= Label.MYOCARDIUM
-    inside = intensity.inside_picture(scan.image)
+    shown = intensity.apply_window(scan.image, scan.window)
+    inside = intensity.inside_picture(shown)
 
-    equalised = intensity.clahe(scan.image, inside=inside) if apply_clahe else scan.image
+    equalised = intensity.clahe(shown, inside=inside) if apply_clahe else shown
     pseudo_scar = sample_pseudo_scar(labels, scan.spacing_mm, rng=rng, options=options)
     eroded = _erode(pseudo_scar, rng=rng, options=options)
     weight = _soften(eroded, scan.spacing_mm, rng=rng, options=options)
@@ -150,12 +155,16 @@ def conversion_steps(
     sigma = rng.uniform(*options.speckle)
     noise = rng.normal(1, sigma, overlaid.shape).astype(np.float32)
     speckled = np.maximum(overlaid * noise, 0)
+    # The histogram is that of the whole range: it is windowed where the networks' inputs are made.
+    reference_shown = intensity.apply_window(reference.image, reference.window)
     matched = intensity.match_histogram(
         speckled,
         reference.image,
         inside=inside,
-        reference_inside=intensity.inside_picture(reference.image),
+        reference_inside=intensity.inside_picture(reference_shown),
     )
+    if reference.window is not None:
+        matched[~inside] = reference.window.low  # Padding stays black when it is windowed.
     return ConversionSteps(equalised, pseudo_scar, eroded, weight, overlaid, speckled, matched)
 
 

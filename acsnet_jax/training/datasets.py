@@ -13,7 +13,14 @@ from jaxtyping import Float32, UInt8
 from acsnet_jax.ops.host import centroid
 from acsnet_jax.preprocess.crop import crop_or_pad
 from acsnet_jax.preprocess.grid import to_working
-from acsnet_jax.preprocess.stages import InputSpec, lv_box, lv_images, myo_images
+from acsnet_jax.preprocess.stages import (
+    InputSpec,
+    lv_box,
+    lv_images,
+    lv_working,
+    myo_images,
+    myo_working,
+)
 from acsnet_jax.types import InputError, Label, Scan
 
 JITTER = 1.25
@@ -54,7 +61,7 @@ def lv_dataset(scans: list[Scan], spec: InputSpec) -> Dataset:
     """Stage 1: whole slices and the LV (myocardium and blood pool)."""
     parts = []
     for index, scan in enumerate(scans):
-        working = to_working(scan, spec.lv_spacing_mm)
+        working = lv_working(scan, spec)
         keep = scan.labelled
         images = lv_images(working, spec)[keep]
         labels = crop_or_pad(_labels(working.labels), spec.lv_size)[keep]
@@ -68,7 +75,7 @@ def myo_dataset(scans: list[Scan], spec: InputSpec) -> Dataset:
     size = 2 * math.ceil(spec.myo_size * JITTER / 2)  # even, as the input: one centre
     parts = []
     for index, scan in enumerate(scans):
-        working = to_working(scan, spec.myo_spacing_mm)
+        working = myo_working(scan, spec)
         labels = _labels(working.labels)
         keep = scan.labelled
         box = lv_box(labels[keep] != Label.BACKGROUND, working.grid.spacing_mm, spec.margin_mm)

@@ -93,7 +93,7 @@ def test_an_empty_segmentation_has_no_fractions(scan):
 
 def test_the_readers_offset_moves_the_half_maximum(scan):
     enhancement = reference_regions(scan).enhancement
-    shifted = scan.replace(image=scan.image + 1000, source={"signal_zero": 1000})
+    shifted = scan.replace(image=scan.image + 1000, signal_zero=1000.0)
     np.testing.assert_array_equal(core_scar(shifted, enhancement), core_scar(scan, enhancement))
 
 

@@ -2,8 +2,18 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from acsnet_jax.clinical import clean_enhancement, fwhm_core, n_sd_core, scar_moved_mm3
-from acsnet_jax.types import InputError
+from acsnet_jax.clinical import (
+    clean_enhancement,
+    core_scar,
+    fwhm_core,
+    n_sd_core,
+    reference_features,
+    scar_moved_mm3,
+)
+from acsnet_jax.io import read_dicom
+from acsnet_jax.preprocess.intensity import apply_window
+from acsnet_jax.synthesis.phantom import make_scan, write_dicom
+from acsnet_jax.types import InputError, Label, Window
 
 UNIT = (1.0, 1.0)
 
@@ -111,3 +121,37 @@ def test_scar_that_leaves_the_myocardium_or_comes_into_it_has_moved():
     enhancement[0, 0, 1] = False
     moved = scar_moved_mm3(enhancement, before, after, (1.5, 2.0), extents)
     np.testing.assert_array_equal(moved, [1 * 1.5 * 2.0 * 8.0, 0.0])
+
+
+@pytest.fixture
+def phase_sensitive():
+    """A phantom whose zero is 2048 of 16 bits and whose scar is brighter than its window."""
+    scan = make_scan(0, 9)
+    image = 2048 + scan.image * np.float32(6000 / scan.image.max())
+    return scan.replace(image=image, window=Window(2400.0, 2400.0), signal_zero=2048.0)
+
+
+@pytest.mark.parametrize("windowed", [True, False])
+def test_a_window_changes_nothing_of_the_core(tmp_path, phase_sensitive, windowed):
+    scan = phase_sensitive if windowed else phase_sensitive.replace(window=None)
+    assert scan.labels is not None
+    enhancement = scan.labels >= Label.ENHANCEMENT
+    core = core_scar(scan, enhancement)
+    assert 0.5 * enhancement.sum() < core.sum() < 0.7 * enhancement.sum()
+    write_dicom(scan, tmp_path / "study")
+    read = read_dicom(tmp_path / "study").replace(signal_zero=2048.0)
+    assert read.window == scan.window
+    # The peak lies beyond the window, and is halved where it is, up to the file's 16 bits.
+    assert read.image[enhancement].max() > 3599
+    assert (core_scar(read, enhancement) ^ core).sum() <= 1
+    # Display values of 0 to 65535 with a zero in the scanner's unit, as windowing readers give:
+    display = apply_window(read.image, Window(2400.0, 2400.0)) * np.float32(65535 / 2399)
+    assert fwhm_core(display, enhancement, signal_zero=2048.0).sum() == enhancement.sum()
+
+
+def test_the_reference_core_reads_unwindowed_intensities(phase_sensitive):
+    with_window, without = (
+        reference_features(scan) for scan in (phase_sensitive, phase_sensitive.replace(window=None))
+    )
+    assert with_window == without
+    assert 0 < with_window.core_scar_volume_ml < with_window.enhancement_volume_ml

@@ -67,7 +67,9 @@ def test_emidec(tmp_path):
     assert infarct.spacing_mm == pytest.approx((1.5, 1.4))
     np.testing.assert_allclose(infarct.positions_mm, [0, 10, 20, 30, 40])
     np.testing.assert_array_equal(infarct.image[:, 0, 0], 100 + np.arange(5))
-    assert not infarct.source["problems"]
+    assert not infarct.problems
+    assert infarct.signal_zero == 2048.0 and infarct.window is None
+    assert infarct.provenance.format == "emidec"
 
 
 def test_emidec_without_labels_is_apex_first(tmp_path):
@@ -86,7 +88,7 @@ def test_acdc(tmp_path):
     np.testing.assert_array_equal(scan.image[:, 0, 0], 100 + np.arange(5)[::-1])
     np.testing.assert_array_equal(scan.labelled, [True, True, True, True, False])
     np.testing.assert_array_equal(scan.file_order, [4, 3, 2, 1, 0])
-    assert "nominal_spacing" not in scan.source
+    assert not scan.nominal_spacing
     written = nibabel.load(write_mask(tmp_path / "m.nii.gz", scan.labels, scan))
     owner = nibabel.load(tmp_path / "patient001" / "patient001_frame01_gt.nii.gz")
     expected = np.array([0, 0, 2, 1])[owner.get_fdata().astype(int)]
@@ -96,9 +98,9 @@ def test_acdc(tmp_path):
 def test_acdc_end_diastole(tmp_path):
     write_acdc(tmp_path / "training", frames=(1, 4, 12), labelled=(4, 12))
     folder = tmp_path / "training" / "patient001"
-    assert read_acdc(folder).source["frame"] == 4
+    assert read_acdc(folder).provenance.frame == 4
     (folder / "Info.cfg").write_text("ED: 12\nES: 4\nGroup: DCM\n")
-    assert read_acdc(folder).source["frame"] == 12
+    assert read_acdc(folder).provenance.frame == 12
     assert [name for name, _ in iter_cohort(tmp_path, "acdc")] == ["patient001"]
     (folder / "Info.cfg").write_text("ED: 3\n")
     with pytest.raises(InputError, match="ED frame 3"):

@@ -1,6 +1,6 @@
-import json
 import logging
 import shutil
+import struct
 
 import numpy as np
 import pydicom
@@ -20,7 +20,8 @@ from synthetic_dicom import (
 )
 
 from acsnet_jax.io import discover, read_cohort, read_dicom, read_scans
-from acsnet_jax.types import InputError
+from acsnet_jax.preprocess.intensity import apply_window
+from acsnet_jax.types import InputError, Window
 
 
 def test_sorts_apex_first_whatever_the_file_names(tmp_path):
@@ -58,30 +59,62 @@ def test_slice_order_overrides_geometry(tmp_path):
     assert (np.diff(first.positions_mm) > 0).all() and (np.diff(last.positions_mm) > 0).all()
 
 
-def test_rescale_and_window_as_pydicom_does(tmp_path):
-    values = {"RescaleSlope": 2, "RescaleIntercept": -50, "WindowCenter": 300, "WindowWidth": 400}
+RESCALED = {"RescaleSlope": 2, "RescaleIntercept": -50}
+
+
+def test_intensities_are_rescaled_and_the_window_is_a_field(tmp_path):
+    window = {"WindowCenter": [300, 20], "WindowWidth": [400, 10]}
+    scan = read_dicom(write_stack(tmp_path / "a", **RESCALED, **window))
+    np.testing.assert_array_equal(scan.image[0], 2.0 * (np.arange(120).reshape(12, 10) + 400) - 50)
+    assert scan.window == Window(300.0, 400.0)
+    assert scan.provenance.rescale == ((2.0, -50.0),)
+    assert read_dicom(write_stack(tmp_path / "b")).window is None
+
+
+@pytest.mark.parametrize("name", [None, "LINEAR", "LINEAR_EXACT", "SIGMOID"])
+@pytest.mark.parametrize("signed", [0, 1])
+def test_windowed_intensities_are_those_of_pydicom(tmp_path, name, signed):
+    values = {"WindowCenter": 300, "WindowWidth": 400, "PixelRepresentation": signed, **RESCALED}
+    if name:
+        values["VOILUTFunction"] = name
     folder = write_stack(tmp_path / "a", **values)
     scan = read_dicom(folder)
+    assert scan.window is not None and scan.window.function == (name or "linear").lower()
+    shown = apply_window(scan.image, scan.window)
+    top = 400.0 if name in ("LINEAR_EXACT", "SIGMOID") else 399.0
     for path in folder.iterdir():
-        ds = pydicom.dcmread(path)
-        # pydicom's range is the stored one, rescaled: 2 * (0 .. 4095) - 50. Ours is 0 .. 4095.
-        expected = (apply_voi_lut(ds.pixel_array * 2.0 - 50, ds) + 50) / 2
-        assert any(np.allclose(expected, image, atol=1e-3) for image in scan.image)
-    assert scan.image.min() == 0 and scan.image.max() == 4095
-    raw = read_dicom(folder, window=False)
-    np.testing.assert_allclose(raw.image[0], 2.0 * (np.arange(120).reshape(12, 10) + 400) - 50)
-    assert scan.source["intensity"]["window"] == [300.0, 400.0]
-    assert raw.source["intensity"]["window"] is None
+        dataset = pydicom.dcmread(path)
+        expected = apply_voi_lut(dataset.pixel_array * 2.0 - 50, dataset)
+        # pydicom's range is that of the stored values, rescaled, 2 * (0 .. 4095) - 50; ours is top.
+        lowest = 2.0 * (-2048 if signed else 0) - 50
+        expected = (expected - lowest) / (2 * 4095) * top
+        assert any(np.allclose(expected, image, atol=1e-3) for image in shown)
+    if name != "SIGMOID":
+        assert shown.min() == 0 and shown.max() == top
 
 
 def test_windows_that_differ_share_one(tmp_path):
     for k in range(4):
         write_slice(tmp_path, f"{k}.dcm", k, WindowCenter=200 + 50 * k, WindowWidth=400)
-    scan, raw = read_dicom(tmp_path), read_dicom(tmp_path, window=False)
-    # Equal raw values stay equal, and brighter stays brighter, through the whole stack.
-    order = np.argsort(raw.image, axis=None, kind="stable")
-    assert (np.diff(scan.image.ravel()[order]) >= 0).all()
-    assert scan.source["intensity"]["window"] == [275.0, 550.0]
+    assert read_dicom(tmp_path).window == Window(275.0, 550.0)
+    write_slice(tmp_path, "3.dcm", 3)
+    scan = read_dicom(tmp_path)
+    assert scan.window == Window(250.0, 500.0)
+    assert scan.problems == ("1 slices tell no usable window",)
+
+
+@pytest.mark.parametrize("window", [(300, 1), (300, 0), (300, -5), ("", 400), ("1e300", "1e300")])
+def test_a_window_that_shows_nothing_is_none(tmp_path, window):
+    scan = read_dicom(write_stack(tmp_path, WindowCenter=window[0], WindowWidth=window[1]))
+    assert scan.window is None
+
+
+def test_an_unknown_voi_function_is_linear_and_a_problem(tmp_path):
+    scan = read_dicom(
+        write_stack(tmp_path, WindowCenter=300, WindowWidth=400, VOILUTFunction="ALONSO")
+    )
+    assert scan.window == Window(300.0, 400.0)
+    assert any("VOILUTFunction" in p for p in scan.problems) and "ALONSO" not in str(scan.problems)
 
 
 def test_other_objects_localizers_and_long_axis_are_left_out(tmp_path):
@@ -161,7 +194,7 @@ def test_multi_frame_cine_gives_end_diastole(tmp_path):
     scan = read_dicom(write_enhanced(tmp_path / "enhanced.dcm", phases=3))
     # Phases are written latest first: the third frame of a slice has trigger time 0.
     np.testing.assert_allclose(scan.image[:, 0, 0], [110, 80, 50, 20])
-    assert scan.modality == "cine" and scan.source["phases"] == 3
+    assert scan.modality == "cine" and scan.provenance.phases == 3
 
 
 def _write_cine(folder, triggers, **attributes):
@@ -183,7 +216,7 @@ def test_cine_takes_the_smallest_trigger_time(tmp_path):
 
 def test_cine_without_early_phases_takes_the_one_before_the_next_beat(tmp_path):
     scan = read_dicom(_write_cine(tmp_path, [286, 886], NominalInterval=923))
-    assert scan.source["trigger"] == [886.0] * 4
+    assert scan.provenance.trigger_ms == (886.0,) * 4
 
 
 @pytest.mark.parametrize(
@@ -206,7 +239,7 @@ def test_modality_guess(tmp_path, attributes, modality):
 def test_modality_default_is_a_problem(tmp_path):
     scan = read_dicom(write_stack(tmp_path / "a", SeriesDescription="sax"))
     assert scan.modality == "lge"
-    assert any("modality unknown" in p for p in scan.source["problems"])
+    assert any("modality unknown" in p for p in scan.problems)
 
 
 def test_no_name_anywhere(tmp_path, caplog, capfd):
@@ -221,7 +254,7 @@ def test_no_name_anywhere(tmp_path, caplog, capfd):
     (folder / "IM00.dcm").write_bytes((folder / "IM01.dcm").read_bytes())
     with pytest.raises(InputError) as caught:
         read_dicom(folder)
-    said = json.dumps(scan.source) + scan.id + caplog.text + str(caught.value)
+    said = repr(scan.provenance) + repr(scan.problems) + scan.id + caplog.text + str(caught.value)
     said += "".join(capfd.readouterr())
     for secret in (NAME, "Quixote", NUMBER, "18000101"):
         assert secret not in said
@@ -239,7 +272,7 @@ def test_two_short_axis_stacks(tmp_path):
     write_stack(
         tmp_path / "b", SeriesInstanceUID="1.9", SeriesNumber=300, SeriesDescription="cine SAX"
     )
-    with pytest.raises(InputError, match=r"7 \(LGE SAX\).*300 \(cine SAX\).*series="):
+    with pytest.raises(InputError, match=r"series 7 and series 300: .*series="):
         read_dicom(tmp_path)
     assert read_dicom(tmp_path, series=300).modality == "cine"
     assert read_dicom(tmp_path, series="1.2.826.0.1.2").modality == "lge"
@@ -291,7 +324,7 @@ def test_uneven_gap_is_a_problem_not_an_error(tmp_path):
     for k in (0, 1, 2.3, 3.3, 4.3):
         write_slice(tmp_path, f"{k}.dcm", k)
     scan = read_dicom(tmp_path)
-    assert any("uneven" in p for p in scan.source["problems"])
+    assert any("uneven" in p for p in scan.problems)
     np.testing.assert_allclose(sorted(np.diff(scan.positions_mm)), [8, 8, 8, 10.4], rtol=1e-4)
 
 
@@ -373,17 +406,24 @@ def test_single_slice_is_no_stack(tmp_path):
     assert len(read_dicom(tmp_path, series=7).image) == 1
 
 
-def test_monochrome1_is_inverted(tmp_path):
-    a = read_dicom(write_stack(tmp_path / "a")).image
-    b = read_dicom(write_stack(tmp_path / "b", PhotometricInterpretation="MONOCHROME1")).image
-    np.testing.assert_allclose(b, a.max() + a.min() - a)
+@pytest.mark.parametrize("name", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+def test_monochrome1_is_inverted_with_its_window(tmp_path, name):
+    window = {"WindowCenter": 300, "WindowWidth": 250, "VOILUTFunction": name}
+    plain = read_dicom(write_stack(tmp_path / "a", **window))
+    inverted = write_stack(tmp_path / "b", PhotometricInterpretation="MONOCHROME1", **window)
+    scan = read_dicom(inverted)
+    np.testing.assert_allclose(scan.image, plain.image.max() + plain.image.min() - plain.image)
+    assert scan.provenance.inverted and not plain.provenance.inverted
+    shown, expected = (apply_window(one.image, one.window) for one in (scan, plain))
+    top = 249 if name == "LINEAR" else 250
+    np.testing.assert_allclose(shown, top - expected, atol=1e-3)
 
 
 def test_drift_in_plane_is_a_problem(tmp_path):
     for k in range(4):
         shift = (APEX * 8 * k + ROW * 3 * (k == 2)).tolist()
         write_slice(tmp_path, f"{k}.dcm", k, ImagePositionPatient=[round(x, 5) for x in shift])
-    assert any("shifted" in p for p in read_dicom(tmp_path).source["problems"])
+    assert any("shifted" in p for p in read_dicom(tmp_path).problems)
 
 
 def test_folder_of_dicom_folders(tmp_path):
@@ -405,7 +445,7 @@ def test_slice_acquired_twice_makes_no_cine(tmp_path):
     write_slice(tmp_path, "again.dcm", 2, TriggerTime=710, pixels=np.full((12, 10), 999))
     scan = read_dicom(tmp_path)
     assert scan.modality == "lge" and scan.image.max() < 999
-    assert any("acquired twice" in p for p in scan.source["problems"])
+    assert any("acquired twice" in p for p in scan.problems)
 
 
 def test_empty_attributes_count_as_absent(tmp_path):
@@ -432,11 +472,105 @@ def test_invalid_values_raise_no_warning_that_quotes_them(tmp_path):
     assert len(read_scans(tmp_path)) == 2
 
 
-def test_windowed_signed_values_start_at_zero(tmp_path):
-    values = {"PixelRepresentation": 1, "WindowCenter": 250, "WindowWidth": 500}
-    scan = read_dicom(write_stack(tmp_path / "a", **values))
-    raw = read_dicom(tmp_path / "a", window=False)
-    # This window starts at 0, so that windowing is a plain scaling: half stays half.
-    np.testing.assert_allclose(
-        scan.image, np.minimum(raw.image * (4095 / 499), 4095), rtol=1e-3, atol=1
-    )
+def _damage_value(path, keyword, value):
+    """Puts bytes in place of an element's value, whatever the standard says of them."""
+    dataset = pydicom.dcmread(path)
+    element = dataset[keyword]
+    tag = struct.pack("<HH", element.tag.group, element.tag.element)
+    content = path.read_bytes()
+    at = content.index(tag + element.VR.encode(), 132)
+    (length,) = struct.unpack_from("<H", content, at + 6)
+    new = content[: at + 6] + struct.pack("<H", len(value)) + value + content[at + 8 + length :]
+    path.write_bytes(new)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "message"),
+    [
+        ("NumberOfFrames", b"2\\3", "NumberOfFrames needs one finite number"),
+        ("NumberOfFrames", b"99999999", "claims 99999999 x 12 x 10"),
+        ("NumberOfFrames", b"-1", "NumberOfFrames needs a whole number"),
+        ("Rows", b"\x0c", "Rows cannot be read"),
+        ("Columns", b"\x0a\0\0", "Columns cannot be read"),
+        ("Columns", b"", "Rows or Columns is missing"),
+        ("Columns", b"\0\0", "Rows or Columns is missing"),
+        ("Rows", b"\xff\xff", "claims 1 x 65535 x 10"),
+        ("Rows", b"\x0c\0\x0c\0", "Rows needs one finite number"),
+        ("SamplesPerPixel", b"\x01", "SamplesPerPixel cannot be read"),
+        ("SeriesNumber", b"one", None),
+        ("PixelSpacing", b"1e30\\1e30", "pixel spacing"),
+        ("ImagePositionPatient", b"1e300\\0\\0 ", "kilometres away"),
+        ("RescaleSlope", b"1e400 ", None),
+        ("RescaleSlope", b"1e308 ", "infinite intensities"),
+        ("WindowCenter", b"nan ", None),
+        ("BitsAllocated", b"\x10", "cannot decode the pixels"),
+    ],
+)
+def test_values_that_break_the_standard(tmp_path, keyword, value, message):
+    attributes = {
+        "NumberOfFrames": 1,
+        "RescaleSlope": 2,
+        "RescaleIntercept": -50,
+        "WindowCenter": 300,
+        "WindowWidth": 400,
+    }
+    write_stack(tmp_path, **attributes)
+    _damage_value(tmp_path / "IM02.dcm", keyword, value)
+    if message is None:
+        assert np.isfinite(read_dicom(tmp_path).image).all()
+    else:
+        _bad(tmp_path, message)
+
+
+@pytest.mark.parametrize("keyword", ["Columns", "Rows"])
+def test_file_without_a_size(tmp_path, keyword):
+    write_stack(tmp_path)
+    dataset = pydicom.dcmread(tmp_path / "IM02.dcm")
+    del dataset[keyword]
+    dataset.save_as(tmp_path / "IM02.dcm")
+    _bad(tmp_path, r"IM02\.dcm: (truncated|Rows or Columns is missing)")
+
+
+@pytest.mark.parametrize("keyword", ["Columns", "PixelSpacing", "TriggerTime"])
+def test_unknown_vr(tmp_path, keyword):
+    write_stack(tmp_path, TriggerTime=20)
+    path = tmp_path / "IM02.dcm"
+    element = pydicom.dcmread(path)[keyword]
+    tag = struct.pack("<HH", element.tag.group, element.tag.element)
+    path.write_bytes(path.read_bytes().replace(tag + element.VR.encode(), tag + b"ZZ"))
+    _bad(tmp_path, rf"IM02\.dcm: {keyword} cannot be read")
+
+
+def test_functional_groups_that_are_no_sequence(tmp_path):
+    write_stack(tmp_path)
+    dataset = pydicom.dcmread(tmp_path / "IM02.dcm")
+    dataset.add_new("PerFrameFunctionalGroupsSequence", "LO", "text")
+    dataset.save_as(tmp_path / "IM02.dcm")
+    _bad(tmp_path, "PerFrameFunctionalGroupsSequence cannot be read")
+
+
+def test_attributes_that_nobody_asks_for_may_be_broken(tmp_path):
+    write_stack(tmp_path, StudyDate="20000101", HeartRate=60)
+    _damage_value(tmp_path / "IM02.dcm", "StudyDate", b"yesterday!")
+    _damage_value(tmp_path / "IM02.dcm", "HeartRate", b"calm")
+    assert len(read_dicom(tmp_path).image) == 5
+
+
+def test_messages_quote_no_free_text(tmp_path):
+    for k, name in enumerate("ab"):
+        write_stack(
+            tmp_path / name,
+            SeriesInstanceUID=f"1.9.{k}",
+            SeriesNumber=k,
+            SeriesDescription=f"sax {NAME} lge",
+            ProtocolName=NAME,
+        )
+    for series in (None, 8):
+        with pytest.raises(InputError) as caught:
+            read_dicom(tmp_path, series=series)
+        assert "Quixote" not in str(caught.value)
+    with pydicom.config.disable_value_validation():
+        write_stack(tmp_path / "a", SeriesInstanceUID=NAME, SeriesNumber=1)
+    with pytest.raises(InputError) as caught:
+        read_dicom(tmp_path)
+    assert "Quixote" not in str(caught.value)

@@ -1,3 +1,8 @@
+import gzip
+import struct
+import time
+import tracemalloc
+
 import nibabel
 import numpy as np
 import pytest
@@ -79,9 +84,9 @@ def test_areas_decide_without_orientation(tmp_path, flip):
 
 def test_unknown_order_is_a_problem_and_can_be_told(tmp_path):
     path = save(tmp_path / "i.nii", stack(), np.diag([1.25, 1.5, 8.0, 1.0]))
-    assert any("slice order" in p for p in read_nifti(path).source["problems"])
+    assert any("slice order" in p for p in read_nifti(path).problems)
     scan = read_nifti(path, slice_order="base_first")
-    assert scan.image[0, 0, 0] == 4 and not scan.source["problems"]
+    assert scan.image[0, 0, 0] == 4 and not scan.problems
 
 
 @pytest.mark.parametrize("step", [8.0, -8.0])
@@ -172,7 +177,7 @@ def test_labelled_slice_by_slice(tmp_path):
         save(tmp_path / "l.nii", labels, oblique(-8.0)),
     )
     np.testing.assert_array_equal(scan.labelled, [False, False, True, True, True])
-    assert scan.source["endocardium_only"] == [1]
+    assert scan.endocardium_only == (1,)
 
 
 def test_shape_mismatch(tmp_path):
@@ -275,3 +280,48 @@ def test_label_without_image(tmp_path):
     with pytest.raises(InputError, match=r"p2\.nii\.gz: a label without an image"):
         read_cohort(tmp_path, "nifti")
     assert len(read_scans(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("name", ["i.nii", "i.nii.gz"])
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((10, 12, 32767), "claims"),
+        ((512, 512, 32767), "32767.*more than"),
+        ((32767, 32767, 5), "more than"),
+        ((10, 12, -5), r"i\.nii"),
+        ((0, 12, 5), r"i\.nii"),
+    ],
+)
+def test_a_header_that_claims_too_much_is_refused_at_once(tmp_path, name, shape, message):
+    path = save(tmp_path / "i.nii", stack(), oblique(8.0))
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<3h", content, 42, *shape)
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    tracemalloc.start()
+    start = time.perf_counter()
+    with pytest.raises(InputError, match=message) as caught:
+        read_nifti(path)
+    seconds, (_, peak) = time.perf_counter() - start, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert seconds < 1 and peak < 20e6 and "\n" not in str(caught.value)
+
+
+def test_a_compressed_file_that_ends_early_is_truncated(tmp_path):
+    path = save(tmp_path / "i.nii", stack(), oblique(8.0))
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<h", content, 46, 300)  # of 5 slices; the file might hold as many
+    (tmp_path / "j.nii.gz").write_bytes(gzip.compress(content))
+    with pytest.raises(InputError, match="truncated"):
+        read_nifti(tmp_path / "j.nii.gz")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_affine_not_finite(tmp_path, value):
+    path = save(tmp_path / "i.nii", stack(), oblique(8.0))
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<f", content, 292, value)  # srow_x[3]
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="affine holds NaN or infinity"):
+        read_nifti(path)

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from acsnet_jax.io import read_cohort, read_scan, read_scans, write_mask, write_scan
-from acsnet_jax.types import InputError, Scan
+from acsnet_jax.types import (
+    ConversionRecord,
+    InputError,
+    NiftiGrid,
+    PhantomRecord,
+    Provenance,
+    Scan,
+    Window,
+)
 
 
 def make_scan(**changes):
@@ -28,7 +36,25 @@ def make_scan(**changes):
         has_enhancement=True,
         file_order=np.array([3, 2, 1, 0]),
         file_affine=affine * (1 / 3) + np.diag([0, 0, 0, 2 / 3]),
-        source={"format": "test", "problems": ["slice distances are uneven"], "n": [1, None, 0.1]},
+        window=Window(0.1 + 0.2, 1 / 3, "sigmoid"),
+        signal_zero=2048.0,
+        problems=("slice distances are uneven", "another"),
+        endocardium_only=(0, 2),
+        nominal_spacing=True,
+        nifti_grid=NiftiGrid((1.0, 1.25) * 4, 0.1, 0.2, 0.3, -1.0, 2.0, 1 / 3, 1, 2, 10),
+        provenance=Provenance(
+            format="test",
+            modality_basis="as given",
+            slice_order_basis="labelled areas",
+            series_number=7,
+            phases=2,
+            trigger_ms=(1.5, None),
+            frame=12,
+            rescale=((1.0, 0.0), (0.1, -1.0)),
+            inverted=True,
+            cine_to_lge=ConversionRecord("other", 3, True),
+            phantom=PhantomRecord(1, 2, (0.1, 0.2), ("LAD",)),
+        ),
     )
     return scan.replace(**changes)
 
@@ -41,6 +67,20 @@ def assert_same(a, b):
             np.testing.assert_array_equal(x, y, err_msg=field.name)
         else:
             assert x == y, field.name
+
+
+def test_a_plain_scan_comes_back_with_its_defaults(tmp_path):
+    fields = {field.name: field.default for field in dataclasses.fields(Scan)}
+    bare = make_scan(**{name: v for name, v in fields.items() if v is not dataclasses.MISSING})
+    assert_same(bare, read_scan(write_scan(bare, tmp_path)))
+
+
+def test_a_store_of_windowed_intensities_is_refused(tmp_path):
+    folder = write_scan(make_scan(), tmp_path)
+    values = json.loads((folder / "scan.json").read_text())
+    (folder / "scan.json").write_text(json.dumps({**values, "format": "acsnet-scan-1"}))
+    with pytest.raises(InputError, match=r"windowed.*prepare the cohort again"):
+        read_scan(folder)
 
 
 @pytest.mark.parametrize("oriented", [True, False])
@@ -85,8 +125,8 @@ def test_rewriting_replaces_the_whole_folder(tmp_path):
 def test_failure_leaves_what_was_there(tmp_path, monkeypatch):
     scan = make_scan()
     write_scan(scan, tmp_path)
-    with pytest.raises(InputError, match="JSON"):
-        write_scan(scan.replace(source={"a": np.nan}), tmp_path)
+    with pytest.raises(InputError, match="NaN or infinity"):
+        write_scan(scan.replace(signal_zero=np.nan), tmp_path)
     with pytest.raises(InputError, match="folder name"):
         write_scan(scan.replace(id="../escape"), tmp_path)
     save = nibabel.save
@@ -135,6 +175,15 @@ def test_damaged_store(tmp_path):
     for key in values:
         (folder / "scan.json").write_text(json.dumps({k: v for k, v in values.items() if k != key}))
         with pytest.raises(InputError, match=r"scan\.json"):
+            read_scan(folder)
+    for key, value in (
+        ("window", {"centre": 1}),
+        ("provenance", {}),
+        ("problems", 3),
+        ("affine", ""),
+    ):
+        (folder / "scan.json").write_text(json.dumps({**values, key: value}))
+        with pytest.raises(InputError, match="damaged values"):
             read_scan(folder)
     (folder / "scan.json").write_text(json.dumps({**values, "positions_mm": [0, 1]}))
     with pytest.raises(InputError, match="do not fit"):

@@ -60,7 +60,7 @@ def test_end_diastole_with_labels(tmp_path):
 def test_inner_contours_only(tmp_path):
     scan = read_sunnybrook(write_patient(tmp_path, outer=False), "SC-HF-I-1")
     np.testing.assert_allclose(scan.image[:, 0, 0], [8, 6, 4, 2])
-    assert not scan.labelled.any() and scan.source["endocardium_only"] == [0, 1, 2, 3]
+    assert not scan.labelled.any() and scan.endocardium_only == (0, 1, 2, 3)
     assert scan.labels is not None and (scan.labels == 1).any(axis=(1, 2)).all()
 
 

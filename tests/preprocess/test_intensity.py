@@ -3,13 +3,34 @@ import pytest
 import skimage.exposure
 
 from acsnet_jax.preprocess import intensity
-from acsnet_jax.types import InputError
+from acsnet_jax.types import InputError, Window
 
 
 @pytest.fixture
 def volume():
     rng = np.random.default_rng(0)
     return rng.gamma(2.0, 100.0, (3, 40, 48)).astype(np.float32)
+
+
+def test_closed_forms_of_windows():
+    """DICOM PS3.3 C.11.2.1.2.1, example 3: centre 40, width 400 spans -160 to 239."""
+    image = np.array([[-500, -160, -159, 39.5, 238, 239, 900]], np.float32)
+    linear = intensity.apply_window(image, Window(40.0, 400.0))
+    np.testing.assert_array_equal(linear, [[0, 0, 1, 199.5, 398, 399, 399]])
+    exact = intensity.apply_window(image, Window(40.0, 400.0, "linear_exact"))
+    np.testing.assert_array_equal(exact, [[0, 0, 1, 199.5, 398, 399, 400]])
+    sigmoid = intensity.apply_window(image, Window(40.0, 400.0, "sigmoid"))
+    expected = 400 / (1 + np.exp(-4 * (image.astype(float) - 40) / 400))
+    np.testing.assert_allclose(sigmoid, expected, rtol=1e-5)
+    assert linear.dtype == exact.dtype == sigmoid.dtype == np.float32
+    assert intensity.apply_window(image, None) is image
+
+
+def test_what_a_window_shows_black_is_padding():
+    image = np.full((1, 5, 6), 100.3, np.float32)
+    image[:, 1:4, 1:5] = 200
+    shown = intensity.apply_window(image, Window(100.3 + 50, 100.0, "linear_exact"))
+    np.testing.assert_array_equal(intensity.inside_picture(shown), image > 150)
 
 
 def test_padding_is_zeros_that_reach_the_border(volume):

@@ -1,11 +1,23 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 from acsnet_jax.preprocess.crop import crop_or_pad
 from acsnet_jax.preprocess.grid import to_working
-from acsnet_jax.preprocess.stages import Box, InputSpec, lv_box, lv_images, myo_images, null_outside
+from acsnet_jax.preprocess.intensity import apply_window
+from acsnet_jax.preprocess.stages import (
+    Box,
+    InputSpec,
+    lv_box,
+    lv_images,
+    lv_working,
+    myo_images,
+    myo_working,
+    null_outside,
+)
 from acsnet_jax.synthesis.phantom import make_scan
-from acsnet_jax.types import InputError
+from acsnet_jax.types import InputError, Window
 
 SPEC = InputSpec(lv_size=96, myo_size=48, myo_spacing_mm=2.0, lv_spacing_mm=2.0)
 BOX = Box(centre=(33, 38), half_side=14)
@@ -154,3 +166,33 @@ def test_nothing_is_seen_beyond_the_box():
     np.testing.assert_array_equal(nulled, nulled[:, ::-1, ::-1])
     np.testing.assert_array_equal(null_outside(nulled, 3), nulled)
     np.testing.assert_array_equal(null_outside(images, 11), images)
+
+
+@pytest.mark.parametrize("function", ["linear", "linear_exact", "sigmoid"])
+def test_the_networks_see_what_the_window_shows(scan, function):
+    low, high = (float(value) for value in np.quantile(scan.image, (0.2, 0.9)))
+    window = Window((low + high) / 2, high - low, function)
+    shown = scan.replace(image=apply_window(scan.image, window))
+    for working in (lv_working, myo_working):
+        seen = working(scan.replace(window=window), SPEC)
+        np.testing.assert_array_equal(seen.image, working(shown, SPEC).image)
+        np.testing.assert_array_equal(seen.labels, working(scan, SPEC).labels)
+        # Without a window, or if it is not asked for, intensities stay to the bit.
+        plain = dataclasses.replace(SPEC, window=False)
+        bare = working(scan, SPEC).image
+        np.testing.assert_array_equal(working(scan.replace(window=window), plain).image, bare)
+        np.testing.assert_array_equal(to_working(scan, 2.0).image, bare)
+        assert np.abs(seen.image - bare).max() > 0
+
+
+def test_inputs_do_not_depend_on_the_scale_of_windowed_intensities(scan):
+    """What a window shows begins at 0, so that its unit is of no account (as 0 to 4095 was)."""
+    low, high = (float(value) for value in np.quantile(scan.image, (0.2, 0.9)))
+    shown = np.clip(scan.image.astype(np.float64) - low, 0, high - low)
+    display = scan.replace(image=(shown / (high - low) * 4095).astype(np.float32))
+    windowed = scan.replace(window=Window((low + high) / 2, high - low, "linear_exact"))
+    images = [lv_images(lv_working(one, SPEC), SPEC) for one in (windowed, display)]
+    # A grey value at the border of a histogram's bin may fall to the other side.
+    assert np.quantile(np.abs(images[0] - images[1]), 0.999) < 1.0
+    images = [myo_images(myo_working(one, SPEC), BOX, SPEC) for one in (windowed, display)]
+    np.testing.assert_allclose(*images, atol=1e-2)

@@ -14,7 +14,7 @@ from acsnet_jax.synthesis.cine_to_lge import (
     sample_pseudo_scar,
 )
 from acsnet_jax.synthesis.phantom import make_scan
-from acsnet_jax.types import InputError, Label
+from acsnet_jax.types import ConversionRecord, InputError, Label, Window
 
 ALWAYS = ConversionOptions(scar_probability=1.0)
 NEVER = ConversionOptions(scar_probability=0.0)
@@ -116,10 +116,39 @@ def test_scan_carries_labels_and_provenance(cine, lge):
     np.testing.assert_array_equal(np.where(enhanced, Label.MYOCARDIUM, result.labels), cine.labels)
     assert result.has_enhancement
     assert result.modality == "cine"
-    assert result.source["cine_to_lge"] == {"reference": lge.id, "seed": 3, "clahe": True}
-    assert result.source["kind"] == "phantom"
-    assert "cine_to_lge" not in cine.source
+    assert result.provenance.cine_to_lge == ConversionRecord(lge.id, 3, True)
+    assert result.provenance.phantom == cine.provenance.phantom
+    assert cine.provenance.cine_to_lge is None
     assert not (cine.labels == Label.ENHANCEMENT).any()
+
+
+def test_a_converted_scan_takes_over_window_and_zero_of_the_reference(cine, lge):
+    """Windowing after the conversion is matching the windowed histogram, padding included."""
+    low, high = (float(v) for v in np.quantile(lge.image, (0.2, 0.9)))
+    window = Window((low + high) / 2, high - low, "linear_exact")
+    reference = lge.replace(window=window, signal_zero=5.0)
+    dark = cine.image.copy()
+    dark[:, :10] = 0
+    source = cine.replace(image=dark)
+    result = cine_to_lge(source, reference, seed=3, options=ALWAYS)
+    assert result.window == window and result.signal_zero == 5.0
+    shown = intensity.apply_window(result.image, result.window)
+    windowed = lge.replace(image=intensity.apply_window(lge.image, window))
+    expected = cine_to_lge(source, windowed, seed=3, options=ALWAYS)
+    assert expected.window is None
+    assert not shown[:, :10].any() and not intensity.inside_picture(shown)[:, :10].any()
+    # A histogram's last step to a plateau is interpolated, by less than a step.
+    assert np.quantile(np.abs(shown - expected.image), 0.999) < 0.005 * (high - low)
+
+
+def test_the_cine_is_converted_as_its_window_shows_it(cine, lge):
+    low, high = (float(v) for v in np.quantile(cine.image, (0.1, 0.8)))
+    window = Window((low + high) / 2, high - low, "linear_exact")
+    result = cine_to_lge(cine.replace(window=window), lge, seed=3, options=ALWAYS)
+    shown = cine.replace(image=intensity.apply_window(cine.image, window))
+    expected = cine_to_lge(shown, lge, seed=3, options=ALWAYS)
+    np.testing.assert_array_equal(result.image, expected.image)
+    assert result.window is None
 
 
 def test_the_seed_decides(cine, lge):

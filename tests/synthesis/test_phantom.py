@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pydicom
 import pytest
@@ -118,17 +116,17 @@ def test_the_size_of_the_left_ventricle_is_that_of_adults(lge):
 
 
 def test_labels_and_territories(lge, cine):
-    scarred = [scan for scan in lge if scan.source["scar_territories"]]
+    scarred = [scan for scan in lge if scan.provenance.phantom.scar_territories]
     assert 0 < len(scarred) < len(lge)
     for scan in lge:
         assert scan.has_enhancement
         enhanced = bool((scan.labels >= Label.ENHANCEMENT).any())
-        assert enhanced == bool(scan.source["scar_territories"])
+        assert enhanced == bool(scan.provenance.phantom.scar_territories)
     assert any((scan.labels == Label.NO_REFLOW).any() for scan in scarred)
     for scan in cine:
         assert not scan.has_enhancement
         assert set(np.unique(scan.labels)) == {0, 1, 2}
-    json.dumps([scan.source for scan in lge + cine])
+        assert not scan.provenance.phantom.scar_territories
 
 
 def test_lge_contrast(lge):
@@ -168,7 +166,7 @@ def test_intensities_are_magnitudes(lge, cine):
 def test_right_ventricle_inserts_on_the_left_of_the_picture(lge):
     """Angles run from right over down: the anterior insertion lies above, the inferior below."""
     for scan in lge:
-        anterior, inferior = scan.source["rv_insertions_deg"]
+        anterior, inferior = scan.provenance.phantom.rv_insertions_deg
         assert 200 < anterior < 330
         assert 70 < inferior < 190
         assert 70 < (anterior - inferior) % 360 < 190

@@ -96,7 +96,7 @@ def test_a_phantom_cohort_is_divided_by_patient_and_written_down(tmp_path):
     assert {scan.modality for scan in cohort.test} == {"lge"}
     assert [path.name for path in tmp_path.iterdir()] == ["split.json"]
     for scan in cine:
-        assert scan.source["cine_to_lge"]["reference"] in ids(train)
+        assert scan.provenance.cine_to_lge.reference in ids(train)
         assert scan.has_enhancement
 
     again = load(PHANTOMS, tmp_path)
@@ -113,7 +113,7 @@ def test_no_held_out_patient_lends_its_histogram(read, scans, tmp_path):
         cohort = load(CohortOptions(**{**vars(data), "seed": seed}), workdir)
         train = {scan.id for scan in cohort.train if scan.modality == "lge"}
         references = {
-            scan.source["cine_to_lge"]["reference"]
+            scan.provenance.cine_to_lge.reference
             for scan in cohort.train
             if scan.modality == "cine"
         }

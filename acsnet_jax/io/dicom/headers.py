@@ -2,21 +2,24 @@
 
 DICOM's patient space is LPS, in mm; it stays LPS here. Nothing is decoded. Of a multi-frame file
 the functional groups are copied to the top level, so that a plane looks the same whatever its file.
+Only the attributes listed here are kept, and each is understood when the file is read: what cannot
+be is an error that names file and attribute.
 """
 
 import dataclasses
 import pathlib
 import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 
 import numpy as np
 import pydicom
 from jaxtyping import Float64
-from pydicom import Dataset, config
-from pydicom.errors import InvalidDicomError
+from pydicom import DataElement, Dataset, config
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
-from acsnet_jax.io.stack import one_line
+from acsnet_jax.io.stack import check_size, one_line
 from acsnet_jax.types import InputError
 
 _MR_CLASSES = (
@@ -25,16 +28,57 @@ _MR_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.4.4",  # Legacy Converted Enhanced MR Image Storage
 )
 PYDICOM_ERRORS = (
+    ArithmeticError,
     AttributeError,
+    BytesLengthException,
     EOFError,
     InvalidDicomError,
-    KeyError,
+    LookupError,
     OSError,
     RuntimeError,
     TypeError,
     ValueError,
     struct.error,
+    zlib.error,
 )
+"""What pydicom raises on damaged files."""
+
+_ATTRIBUTES = (
+    "SOPClassUID",
+    "Modality",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "SeriesDescription",
+    "ProtocolName",
+    "ImageType",
+    "Rows",
+    "Columns",
+    "SamplesPerPixel",
+    "NumberOfFrames",
+    "PhotometricInterpretation",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "SliceThickness",
+    "TriggerTime",
+    "NominalCardiacTriggerDelayTime",
+    "TemporalPositionIndex",
+    "TemporalPositionIdentifier",
+    "NominalInterval",
+    "CardiacNumberOfImages",
+    "InversionTime",
+    "InversionTimes",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "ModalityLUTSequence",
+    "WindowCenter",
+    "WindowWidth",
+    "VOILUTFunction",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+)
+_FARTHEST_MM = 1e6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +88,8 @@ class Frame:
     Attributes:
         path: the file.
         index: frame within the file, from 0.
+        frames: number of frames in the file.
+        shape: (height, width) in pixels.
         header: the plane's attributes, functional groups flattened; no pixels.
         position: ImagePositionPatient, LPS mm, or None.
         orientation: ``[2, 3]``, unit vectors along a row and along a column (LPS), or None.
@@ -52,6 +98,8 @@ class Frame:
 
     path: pathlib.Path
     index: int
+    frames: int
+    shape: tuple[int, int]
     header: Dataset
     position: Float64[np.ndarray, "3"] | None
     orientation: Float64[np.ndarray, "2 3"] | None
@@ -60,8 +108,8 @@ class Frame:
     @property
     def name(self) -> str:
         """File name, with the frame's number in a multi-frame file."""
-        frames = int(self.header.get("NumberOfFrames") or 1)
-        return self.path.name if frames == 1 else f"{self.path.name} frame {self.index + 1}"
+        multiple = self.frames > 1
+        return f"{self.path.name} frame {self.index + 1}" if multiple else self.path.name
 
 
 def is_dicom(path: pathlib.Path) -> bool:
@@ -94,21 +142,51 @@ def dicom_files(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def read_header(path: pathlib.Path) -> Dataset:
-    """A file's header without pixels.
+    """The attributes of a file that readers ask for.
 
     Raises:
-        InputError: the file is truncated or cannot be parsed.
+        InputError: the file is truncated, or cannot be parsed, or one of the attributes cannot.
     """
     # Validation warnings would quote header values, names among them.
     with warnings.catch_warnings(record=True) as caught, no_validation():
         warnings.simplefilter("always")
         try:
             dataset = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+            header = _understood(dataset, path)
         except PYDICOM_ERRORS as error:
+            if isinstance(error, InputError):
+                raise
             raise InputError(f"{path}: cannot read the DICOM header: copy it again") from error
     if any("end of file" in str(warning.message).lower() for warning in caught):
         raise InputError(f"{path}: truncated DICOM file: copy it again")
-    return dataset
+    return header
+
+
+def _understood(dataset: Dataset, path: pathlib.Path) -> Dataset:
+    """The attributes that are kept, each converted now: pydicom waits until one is asked for."""
+    header = Dataset()
+    for keyword in _ATTRIBUTES:
+        try:
+            if keyword in dataset:
+                header.add(dataset[keyword])
+                _convert(header[keyword], nested=keyword.endswith("Sequence"))
+        except PYDICOM_ERRORS as error:
+            raise InputError(
+                f"{path}: {keyword} cannot be read: correct the header or export the file again"
+            ) from error
+    if not header.get("SOPClassUID"):
+        meta = getattr(dataset, "file_meta", Dataset())
+        header.SOPClassUID = str(meta.get("MediaStorageSOPClassUID") or "")
+    return header
+
+
+def _convert(element: DataElement, *, nested: bool) -> None:
+    if nested and element.VR != "SQ":
+        raise ValueError("not a sequence")
+    if element.VR == "SQ":
+        for item in element.value:
+            for inner in item:
+                _convert(inner, nested=False)
 
 
 def study_uid(path: pathlib.Path) -> str | None:
@@ -158,26 +236,31 @@ def text(frame: Frame, keyword: str) -> str:
 
 def _is_mr_image(dataset: Dataset, path: pathlib.Path) -> bool:
     with no_validation():
-        meta = getattr(dataset, "file_meta", Dataset())
-        sop_class = str(dataset.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID") or "")
+        sop_class = str(dataset.get("SOPClassUID") or "")
         known = sop_class in _MR_CLASSES
         if not sop_class or (known and "Rows" not in dataset):
             raise InputError(f"{path}: truncated DICOM file, its header is cut: copy it again")
         secondary = sop_class.startswith("1.2.840.10008.5.1.4.1.1.7")
         mr = known or (dataset.get("Modality", "MR") == "MR" and not secondary)
-        return mr and "Rows" in dataset and int(dataset.get("SamplesPerPixel", 1) or 1) == 1
+        return mr and "Rows" in dataset and whole_number(dataset, "SamplesPerPixel", path) == 1
 
 
 def _frames(dataset: Dataset, path: pathlib.Path) -> list[Frame]:
-    headers = _flat_headers(dataset)
+    count = max(whole_number(dataset, "NumberOfFrames", path), 1)
+    shape = _shape(dataset, path)
+    check_size((count, *shape), str(path))
     frames = []
-    for index, header in enumerate(headers):
+    for index, header in enumerate(_flat_headers(dataset, count)):
         position = numbers(header, "ImagePositionPatient", 3, path)
+        if position is not None and np.abs(position).max() > _FARTHEST_MM:
+            raise InputError(f"{path}: ImagePositionPatient is kilometres away: correct the header")
         orientation = numbers(header, "ImageOrientationPatient", 6, path)
         frames.append(
             Frame(
                 path=path,
                 index=index,
+                frames=count,
+                shape=shape,
                 header=header,
                 position=position,
                 orientation=_unit_axes(orientation, path),
@@ -187,9 +270,17 @@ def _frames(dataset: Dataset, path: pathlib.Path) -> list[Frame]:
     return frames
 
 
-def _flat_headers(dataset: Dataset) -> list[Dataset]:
+def _shape(dataset: Dataset, path: pathlib.Path) -> tuple[int, int]:
+    height, width = (
+        whole_number(dataset, keyword, path, default=0) for keyword in ("Rows", "Columns")
+    )
+    if not height or not width:
+        raise InputError(f"{path}: Rows or Columns is missing or 0: export the file again")
+    return height, width
+
+
+def _flat_headers(dataset: Dataset, count: int) -> list[Dataset]:
     """One header a frame; functional groups of a multi-frame file are copied to the top level."""
-    count = int(dataset.get("NumberOfFrames") or 1)
     groups = dataset.get("PerFrameFunctionalGroupsSequence")
     if not groups:
         return [dataset] * count
@@ -228,8 +319,39 @@ def numbers(
     if numbers.size == 0:
         return None
     if numbers.shape != (count,) or not np.isfinite(numbers).all():
-        raise InputError(f"{path}: {keyword} needs {count} finite numbers: correct the header")
+        wanted = "one finite number" if count == 1 else f"{count} finite numbers"
+        raise InputError(f"{path}: {keyword} needs {wanted}: correct the header")
     return numbers
+
+
+def first_number(header: Dataset, keyword: str, path: pathlib.Path) -> float | None:
+    """The first of one or more numbers; None where it is absent, empty or not finite.
+
+    Raises:
+        InputError: it is not a number.
+    """
+    value = header.get(keyword)
+    if value is None or value == "":
+        return None
+    try:
+        found = np.atleast_1d(np.asarray(value, float))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: {keyword} is not a number: correct the header") from error
+    return float(found.flat[0]) if found.size and np.isfinite(found.flat[0]) else None
+
+
+def whole_number(header: Dataset, keyword: str, path: pathlib.Path, *, default: int = 1) -> int:
+    """One whole number, not negative; ``default`` where it is absent or empty.
+
+    Raises:
+        InputError: it is several, negative or no whole number.
+    """
+    found = numbers(header, keyword, 1, path)
+    if found is None:
+        return default
+    if found[0] < 0 or found[0] != round(found[0]):
+        raise InputError(f"{path}: {keyword} needs a whole number: correct the header")
+    return int(found[0])
 
 
 def _unit_axes(
@@ -259,8 +381,3 @@ def _trigger(header: Dataset, path: pathlib.Path) -> float | None:
         if value is not None:
             return float(value[0])
     return None
-
-
-def size(frame: Frame) -> tuple[int, int]:
-    """(height, width) in pixels."""
-    return int(frame.header.Rows), int(frame.header.Columns)

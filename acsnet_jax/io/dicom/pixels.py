@@ -1,99 +1,133 @@
-"""Pixels of DICOM planes: decoded, rescaled, windowed; ``[slices, height, width]``, any range."""
+"""Pixels of DICOM planes: decoded, rescaled, with the window that belongs to them.
 
+Images are ``[slices, height, width]``, any range, in the unit of the file's rescaling.
+"""
+
+import dataclasses
 import pathlib
 import warnings
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pydicom
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32, Float64, Shaped
 from pydicom import Dataset
-from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
+from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from acsnet_jax.io.dicom.headers import PYDICOM_ERRORS, Frame, no_validation, size, text
-from acsnet_jax.types import InputError
+from acsnet_jax.io.dicom.headers import PYDICOM_ERRORS, Frame, first_number, no_validation, text
+from acsnet_jax.types import InputError, VoiFunction, Window
+
+_FUNCTIONS: dict[str, VoiFunction] = {
+    "LINEAR": "linear",
+    "LINEAR_EXACT": "linear_exact",
+    "SIGMOID": "sigmoid",
+}
+_HUGE = 1e30
 
 
-def intensities(
-    frames: Sequence[Frame], *, window: bool
-) -> tuple[Float32[np.ndarray, "slices height width"], dict]:
-    """Rescaled and windowed intensities, and what was done to them."""
-    values = []
-    for frame in frames:
-        stored = _decode(frame)
-        with no_validation():
-            if "ModalityLUTSequence" in frame.header:
-                values.append(np.asarray(apply_modality_lut(stored, frame.header), np.float64))
-                continue
-        slope, intercept = _rescale(frame)
-        values.append(stored * slope + intercept)
-    image = np.stack(values)
-    pairs = sorted({_rescale(frame) for frame in frames})
-    done: dict = {"rescale": [list(pair) for pair in pairs], "window": None, "problems": []}
-    if window:
-        image = _windowed(image, frames, done)
-    if text(frames[0], "PhotometricInterpretation") == "MONOCHROME1":
-        image = image.max() + image.min() - image
-        done["inverted"] = True
-    with np.errstate(over="ignore"):  # What overflows is refused as infinite.
-        return image.astype(np.float32), done
+class Intensities(NamedTuple):
+    """What the files say of a stack's intensities.
+
+    Attributes:
+        image: ``[slices, height, width]``, rescaled, bright where the picture is bright.
+        window: how it is to be shown, in the unit of ``image``; None where no file tells.
+        rescale: the different (slope, intercept) of the files.
+        inverted: whether the files mean small values to be bright (MONOCHROME1).
+        problems: what a user should know.
+    """
+
+    image: Float32[np.ndarray, "slices height width"]
+    window: Window | None
+    rescale: tuple[tuple[float, float], ...]
+    inverted: bool
+    problems: list[str]
+
+
+def intensities(frames: Sequence[Frame]) -> Intensities:
+    """Decodes and rescales; nothing is clipped.
+
+    Raises:
+        InputError: pixels that cannot be decoded, or rescaling that makes no sense; names the file.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):  # What overflows is refused as infinite.
+        image = np.stack([_rescaled(frame) for frame in frames])
+        window, problems = shared_window(frames)
+        inverted = text(frames[0], "PhotometricInterpretation") == "MONOCHROME1"
+        if inverted:
+            mirror = float(image.max() + image.min())
+            image = mirror - image
+            window = _mirrored(window, mirror)
+        image = image.astype(np.float32)
+    pairs = tuple(sorted({_rescale(frame) for frame in frames}))
+    return Intensities(image, window, pairs, inverted, problems)
+
+
+def _rescaled(frame: Frame) -> Float64[np.ndarray, "height width"]:
+    stored = _decode(frame)
+    if "ModalityLUTSequence" in frame.header:
+        try:
+            with no_validation():
+                return np.asarray(apply_modality_lut(stored, frame.header), np.float64)
+        except PYDICOM_ERRORS as error:
+            raise InputError(f"{frame.path}: cannot apply the modality LUT: correct it") from error
+    slope, intercept = _rescale(frame)
+    return stored * slope + intercept
 
 
 def _rescale(frame: Frame) -> tuple[float, float]:
     """Slope and intercept; (1, 0) where the header has none."""
-    slope, intercept = _pair(frame, "RescaleSlope", "RescaleIntercept", (1.0, 0.0))
+    slope = first_number(frame.header, "RescaleSlope", frame.path)
+    intercept = first_number(frame.header, "RescaleIntercept", frame.path)
+    if slope is None or intercept is None:
+        return 1.0, 0.0
     if slope == 0:
         raise InputError(f"{frame.path}: RescaleSlope is 0, which wipes out the image: correct it")
     return slope, intercept
 
 
-def _windowed(
-    image: Float64[np.ndarray, "slices height width"], frames: Sequence[Frame], done: dict
-) -> Float64[np.ndarray, "slices height width"]:
-    windows = [_pair(frame, "WindowCenter", "WindowWidth", (0.0, 0.0)) for frame in frames]
-    windows = [(centre, width) for centre, width in windows if width > 1]
+def shared_window(frames: Sequence[Frame]) -> tuple[Window | None, list[str]]:
+    """One window that spans those of all planes, so that intensities stay comparable.
+
+    Returns:
+        The window, in the unit of rescaled values; None where no plane tells a usable one. Then
+        problems.
+    """
+    windows = []
+    for frame in frames:
+        centre = first_number(frame.header, "WindowCenter", frame.path)
+        width = first_number(frame.header, "WindowWidth", frame.path)
+        if centre is not None and width is not None and 1 < width < _HUGE > abs(centre):
+            windows.append((centre, width))
     if not windows:
-        return image
+        return None, []
+    problems = []
     if len(windows) < len(frames):
-        done["problems"].append(f"{len(frames) - len(windows)} slices tell no usable window")
-    # DICOM PS3.3 C.11.2.1.2: a linear window spans centre - 0.5 -+ (width - 1) / 2.
-    low = min(centre - 0.5 - (width - 1) / 2 for centre, width in windows)
-    high = max(centre - 0.5 + (width - 1) / 2 for centre, width in windows)
-    display = Dataset()
-    with no_validation():
-        for keyword in ("BitsStored", "PhotometricInterpretation", "VOILUTFunction"):
-            if keyword in frames[0].header:
-                setattr(display, keyword, frames[0].header[keyword].value)
-        # Display values start at 0 whatever the sign of the stored ones: half of the maximum must
-        # mean something to whoever thresholds there.
-        display.PixelRepresentation = 0
-        width = high - low + 1
-        display.WindowWidth = width
-        display.WindowCenter = low + 0.5 + (width - 1) / 2
-        done["window"] = [float(display.WindowCenter), float(display.WindowWidth)]
-        return np.asarray(apply_voi_lut(image, display, prefer_lut=False), np.float64)
+        problems.append(f"{len(frames) - len(windows)} slices tell no usable window")
+    name = text(frames[0], "VOILUTFunction").upper() or "LINEAR"
+    if name not in _FUNCTIONS:
+        problems.append("the header's VOILUTFunction is unknown, taken as LINEAR")
+    function = _FUNCTIONS.get(name, "linear")
+    if len(set(windows)) == 1:
+        centre, width = windows[0]
+        return Window(centre, width, function), problems
+    low = min(centre - width / 2 for centre, width in windows)
+    high = max(centre + width / 2 for centre, width in windows)
+    return Window((low + high) / 2, high - low, function), problems
 
 
-def _pair(
-    frame: Frame, first: str, second: str, default: tuple[float, float]
-) -> tuple[float, float]:
-    """The first value of two attributes that belong together."""
-    if first not in frame.header or second not in frame.header:
-        return default
-    try:
-        a = np.atleast_1d(np.asarray(frame.header.get(first), float))
-        b = np.atleast_1d(np.asarray(frame.header.get(second), float))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{frame.path}: {first} is not a number: correct the header") from error
-    if not (a.size and b.size and np.isfinite(a[0]) and np.isfinite(b[0])):
-        return default
-    return float(a[0]), float(b[0])
+def _mirrored(window: Window | None, mirror: float) -> Window | None:
+    """The window of ``mirror - image``."""
+    if window is None:
+        return None
+    centre = mirror - window.low - window.high + window.centre
+    return dataclasses.replace(window, centre=centre)
 
 
-def _decode(frame: Frame) -> np.ndarray:
-    """Stored pixel values, ``[height, width]``."""
+def _decode(frame: Frame) -> Shaped[np.ndarray, "height width"]:
+    """Stored pixel values."""
     with warnings.catch_warnings(), no_validation():
         warnings.simplefilter("ignore")
         try:
@@ -103,7 +137,7 @@ def _decode(frame: Frame) -> np.ndarray:
                 f"{frame.path}: cannot decode the pixels: truncated file, unsupported compression "
                 "or incomplete header: copy it again or export it uncompressed"
             ) from error
-    if stored.shape != size(frame):
+    if stored.shape != frame.shape:
         raise InputError(f"{frame.path}: pixels do not fit Rows x Columns: export it again")
     return stored
 

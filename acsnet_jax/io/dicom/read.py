@@ -1,8 +1,8 @@
 """DICOM: a folder of mixed files -> the short-axis stack in it, as a `Scan`.
 
-Intensities are the file's rescaled and windowed values (any range). "File order" of a DICOM stack
-is by position along row x column. Nothing of a header that names a person is kept: the id is a
-digest of study and series UID.
+Intensities are the file's rescaled values (any range); its window comes along as a field. "File
+order" of a DICOM stack is by position along row x column. Nothing of a header that names a person
+is kept: the id is a digest of study and series UID.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from acsnet_jax.io.dicom.series import (
     phase_spread,
 )
 from acsnet_jax.io.stack import SliceOrder, build_scan, check_finite
-from acsnet_jax.types import Modality, Scan
+from acsnet_jax.types import Modality, Provenance, Scan
 
 
 def read_dicom(
@@ -32,7 +32,6 @@ def read_dicom(
     series: int | str | None = None,
     modality: Modality | None = None,
     slice_order: SliceOrder = "auto",
-    window: bool = True,
     trigger_ms: int | float | None = None,
 ) -> Scan:
     """Reads the short-axis stack of a folder of DICOM files (searched with its subfolders).
@@ -45,17 +44,16 @@ def read_dicom(
         series: SeriesNumber or SeriesInstanceUID, where a folder holds several short-axis stacks.
         modality: "lge" or "cine"; None to guess from phases, SeriesDescription and InversionTime.
         slice_order: order along row x column; "auto" to use the patient's orientation.
-        window: whether to apply WindowCenter and WindowWidth; values then lie in 0 to
-            2^BitsStored - 1. Slices whose windows differ share one that spans them all, so that
-            intensities stay comparable through the stack.
         trigger_ms: read the phase nearest to this trigger time; None for end-diastole.
 
     Raises:
         InputError: no or several short-axis stacks; a missing or duplicated slice; a file that is
-            truncated, or lacks its position, orientation or spacing; sizes that differ.
+            truncated, or lacks its position, orientation, spacing or size, or holds an attribute
+            that cannot be read; sizes that differ.
 
     References:
-        Paper, Data Source and Processing (window and rescale tags).
+        Paper, Data Source and Processing (window and rescale tags; windows are applied where the
+        networks' inputs are made, see `acsnet_jax.preprocess.stages`).
     """
     stack = find_stack(path, series=series)
     return load_stack(
@@ -64,7 +62,6 @@ def read_dicom(
         where=str(path),
         modality=modality,
         slice_order=slice_order,
-        window=window,
     )
 
 
@@ -75,10 +72,8 @@ def load_stack(
     where: str,
     modality: Modality | None = None,
     slice_order: SliceOrder = "auto",
-    window: bool = True,
     id: str | None = None,
     labels: UInt8[np.ndarray, "slices height width"] | None = None,
-    source: dict | None = None,
 ) -> Scan:
     """Decodes the chosen ``frames``, one a position, into a `Scan`; other arguments as above.
 
@@ -88,15 +83,13 @@ def load_stack(
         where: folder, for messages.
         modality: as of `read_dicom`.
         slice_order: as of `read_dicom`.
-        window: as of `read_dicom`.
         id: the scan's id; None for the digest of the UIDs.
         labels: `Label` values in the stack's order.
-        source: more entries of the scan's source.
     """
     spacing_mm = common_spacing(frames)
-    image, intensity = intensities(frames, window=window)
-    check_finite(image, where)
-    problems = stack.problems + intensity.pop("problems")
+    found = intensities(frames)
+    check_finite(found.image, where)
+    problems = stack.problems + found.problems
     affine = stack_affine(frames, stack.positions_mm, spacing_mm)
     problems += drift(frames, affine, spacing_mm)
     if modality is None:
@@ -110,7 +103,7 @@ def load_stack(
     number = text(frames[0], "SeriesNumber")
     return build_scan(
         id=id or _pseudonym(stack),
-        image=image,
+        image=found.image,
         spacing_mm=spacing_mm,
         positions_mm=stack.positions_mm,
         affine=affine,
@@ -119,16 +112,17 @@ def load_stack(
         modality=modality,
         labels=labels,
         has_enhancement=False,
-        source={
-            "format": "dicom",
-            "series_number": int(number) if number.isdigit() else None,
-            "modality": basis,
-            "phases": stack.phases,
-            "trigger": [frame.trigger for frame in frames],
-            "intensity": intensity,
-            "problems": problems,
-            **(source or {}),
-        },
+        problems=problems,
+        window=found.window,
+        provenance=Provenance(
+            format="dicom",
+            modality_basis=basis,
+            series_number=int(number) if number.isdecimal() else None,
+            phases=stack.phases,
+            trigger_ms=tuple(frame.trigger for frame in frames),
+            rescale=found.rescale,
+            inverted=found.inverted,
+        ),
         slice_order=slice_order,
     )
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from acsnet_jax.io.dicom.geometry import along_heart, parallel, position
-from acsnet_jax.io.dicom.headers import Frame, numbers, read_frames, size, text
+from acsnet_jax.io.dicom.headers import Frame, first_number, numbers, read_frames, text
 from acsnet_jax.io.stack import check_positions
 from acsnet_jax.types import InputError, Modality
 
@@ -156,12 +156,12 @@ def _named_group(
     named = [group for group in groups if matches(group[0])]
     uids = {text(group[0], "SeriesInstanceUID") for group in named}
     if not named:
-        numbers = sorted({text(group[0], "SeriesNumber") for group in groups})
-        raise InputError(f"{where}: no series {series}: the folder holds {', '.join(numbers)}")
+        known = sorted({_number(group[0]) for group in groups})
+        raise InputError(f"{where}: no series {series}: the folder holds {', '.join(known)}")
     if len(uids) > 1:
         raise InputError(
             f"{where}: {len(uids)} series have the number {series}: choose one by its "
-            f"SeriesInstanceUID, {' or '.join(sorted(uids))}"
+            f"SeriesInstanceUID, {' or '.join(sorted(_uid(group[0]) for group in named))}"
         )
     return max(named, key=lambda group: len(_by_position(group)))
 
@@ -173,7 +173,7 @@ def _merge_singles(singles: list[list[Frame]]) -> list[list[Frame]]:
         if _is_localizer(group[0]):
             continue
         for other in merged:
-            same_kind = size(other[0]) == size(group[0]) and (
+            same_kind = other[0].shape == group[0].shape and (
                 text(other[0], "StudyInstanceUID") == text(group[0], "StudyInstanceUID")
             )
             if same_kind and parallel(other[0], group[0]):
@@ -191,11 +191,20 @@ def _is_localizer(frame: Frame) -> bool:
 
 
 def _series_name(frame: Frame, stacks: list[list[Frame]]) -> str:
-    number = text(frame, "SeriesNumber") or "without number"
-    description = text(frame, "SeriesDescription") or "no description"
-    numbers = [text(group[0], "SeriesNumber") for group in stacks]
-    uid = f", UID {text(frame, 'SeriesInstanceUID')}" if numbers.count(number) != 1 else ""
-    return f"series {number} ({description}{uid})"
+    """What `series` may be given as, for messages. A description, free text, may name a person."""
+    number = _number(frame)
+    unique = [_number(group[0]) for group in stacks].count(number) == 1
+    return f"series {number}" + ("" if unique else f" (UID {_uid(frame)})")
+
+
+def _number(frame: Frame) -> str:
+    number = text(frame, "SeriesNumber")
+    return number if number.isdecimal() else "without number"
+
+
+def _uid(frame: Frame) -> str:
+    uid = text(frame, "SeriesInstanceUID")
+    return uid if re.fullmatch(r"[0-9.]{1,64}", uid) else "that is invalid"
 
 
 def _unplaced_message(frame: Frame) -> str:
@@ -207,8 +216,8 @@ def _stack(group: list[Frame], where: str) -> FrameStack:
     """Orders one group, and checks sizes, phases and distances."""
     first = group[0]
     for frame in group[1:]:
-        if size(frame) != size(first):
-            a, b = size(first), size(frame)
+        if frame.shape != first.shape:
+            a, b = first.shape, frame.shape
             raise InputError(
                 f"{where}: sizes differ in one stack: {first.name} is {a[0]} x {a[1]}, "
                 f"{frame.name} is {b[0]} x {b[1]}: keep slices of one size"
@@ -279,8 +288,8 @@ def guess_modality(stack: FrameStack, frames: Sequence[Frame]) -> tuple[Modality
         return "cine", "series description"
     for keyword in ("InversionTime", "InversionTimes"):
         if keyword in frames[0].header:
-            value = text(frames[0], keyword).strip("[]").split(",")[0]
-            if value and float(value) > 0:
+            value = first_number(frames[0].header, keyword, frames[0].path)
+            if value is not None and value > 0:
                 return "lge", "inversion time"
     images = numbers(frames[0].header, "CardiacNumberOfImages", 1, frames[0].path)
     if images is not None and images[0] > 1:

@@ -96,6 +96,10 @@ def _datasets(scan: Scan) -> list[pydicom.Dataset]:
         dataset.SliceLocation = _decimal(float(scan.positions_mm[k]))
         dataset.RescaleSlope, dataset.RescaleIntercept = _decimal(slope), _decimal(low)
         dataset.RescaleType = "US"
+        if scan.window is not None:
+            dataset.WindowCenter = _decimal(scan.window.centre)
+            dataset.WindowWidth = _decimal(scan.window.width)
+            dataset.VOILUTFunction = scan.window.function.upper()
         dataset.Rows, dataset.Columns = scan.image.shape[1:]
         dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
         dataset.BitsAllocated = dataset.BitsStored = 16

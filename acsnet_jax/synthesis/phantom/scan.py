@@ -8,7 +8,15 @@ from jaxtyping import Bool, Float, UInt8
 
 from acsnet_jax.synthesis.phantom.appearance import render, sample_contrast, sample_thorax
 from acsnet_jax.synthesis.phantom.heart import Heart, Section, sample_heart, scar_section
-from acsnet_jax.types import InputError, Label, Modality, Scan, Spacing
+from acsnet_jax.types import (
+    InputError,
+    Label,
+    Modality,
+    PhantomRecord,
+    Provenance,
+    Scan,
+    Spacing,
+)
 
 _MODALITIES: tuple[Modality, ...] = ("lge", "cine")
 _PLANES = 3  # planes averaged through the thickness of a slice
@@ -80,6 +88,7 @@ def make_scan(
     labels[~outlined] = Label.BACKGROUND
 
     affine, positions_mm = _pose(rng, (row_mm, column_mm), distance_mm, image.shape)
+    territories = tuple(scar.territory for scar in heart.scars) if modality == "lge" else ()
     intensity_scale = rng.uniform(400, 2500)
     return Scan(
         id=f"phantom-{modality}-{seed:04d}-{patient:03d}",
@@ -94,15 +103,15 @@ def make_scan(
         has_enhancement=modality == "lge",
         file_order=np.arange(len(z)),
         file_affine=affine,
-        source={
-            "kind": "phantom",
-            "seed": seed,
-            "patient": patient,
-            "rv_insertions_deg": list(heart.insertions_deg),
-            "scar_territories": [scar.territory for scar in heart.scars]
-            if modality == "lge"
-            else [],
-        },
+        provenance=Provenance(
+            format="phantom",
+            phantom=PhantomRecord(
+                seed=seed,
+                patient=patient,
+                rv_insertions_deg=heart.insertions_deg,
+                scar_territories=territories,
+            ),
+        ),
     )
 
 
