@@ -54,6 +54,7 @@ def turned_scan(scan: Scan, turn: int) -> Scan:
         spacing_mm=(column, row) if swaps_axes(turn) else (row, column),
         affine=affine,
         file_affine=affine,
+        nifti_grid=None,
     )
 
 

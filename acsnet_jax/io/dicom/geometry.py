@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float64
 
-from acsnet_jax.io.dicom.headers import Frame, numbers
+from acsnet_jax.io.dicom.headers import Frame
+from acsnet_jax.io.dicom.values import numbers
 from acsnet_jax.io.stack import APEX_DIRECTION, check_spacing
 from acsnet_jax.types import InputError
 

@@ -17,7 +17,8 @@ from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from acsnet_jax.io.dicom.headers import PYDICOM_ERRORS, Frame, first_number, no_validation, text
+from acsnet_jax.io.dicom.headers import PYDICOM_ERRORS, Frame, no_validation, text
+from acsnet_jax.io.dicom.values import first_number
 from acsnet_jax.types import InputError, VoiFunction, Window
 
 _FUNCTIONS: dict[str, VoiFunction] = {

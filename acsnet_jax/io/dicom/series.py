@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from acsnet_jax.io.dicom.geometry import along_heart, parallel, position
-from acsnet_jax.io.dicom.headers import Frame, first_number, numbers, read_frames, text
+from acsnet_jax.io.dicom.headers import Frame, read_frames, text
+from acsnet_jax.io.dicom.values import first_number, numbers
 from acsnet_jax.io.stack import check_positions
 from acsnet_jax.types import InputError, Modality
 
