@@ -1,4 +1,19 @@
-"""Anatomical criteria of slices and stacks."""
+"""Anatomical criteria of slices and stacks.
+
+- `CRITERIA`: the rows that delta checks.
+- `Criterion`: one of them: a measure, a bound, a limit.
+- `Thresholds`: the limits that are fitted to experts.
+- `check`: any measures against any criteria.
+- `failures`: which criteria masks fail.
+- `fit_bounds`: limits of any criteria, from any measures.
+- `fit_thresholds`: those of hearts, from expert masks.
+- `is_valid`: delta.
+- `Anatomy`: everything that is measured of a mask.
+- `measure`: measures it.
+- `regions`: the region within the epicardium, and the cavity.
+- `fit_max_change`: the threshold of the stack checks, from experts.
+- `trim_stack`: the slices between apex and base.
+"""
 
 from acsnet_jax.anatomy.criteria import (
     CRITERIA,

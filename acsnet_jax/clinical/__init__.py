@@ -1,4 +1,22 @@
-"""Scar, volumes and clinical features in physical units."""
+"""Scar, volumes and clinical features in physical units.
+
+- `Features`: clinical features of one scan.
+- `Regions`: the structures of one stack.
+- `features`: of a segmentation.
+- `predicted_regions`: of a segmentation.
+- `reference_features`: of an expert's labels.
+- `reference_regions`: of an expert's labels.
+- `scan_volume_ml`: of a mask on a scan.
+- `clean_enhancement`: without rim and specks.
+- `core_scar`: by the rule of the scan's intensities.
+- `fwhm_core`: by half of the maximum.
+- `n_sd_core`: by deviations from remote myocardium.
+- `scar_moved_mm3`: scar that a correction moves across the wall's border.
+- `areas_mm2`: of each slice.
+- `mass_g`: of a volume of myocardium.
+- `slice_extents_mm`: how much of the stack each slice stands for.
+- `volume_ml`: of areas and extents.
+"""
 
 from acsnet_jax.clinical.features import (
     Features,

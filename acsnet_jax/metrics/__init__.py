@@ -1,4 +1,16 @@
-"""How well two masks agree: overlap (jitted) and distance of outlines (host)."""
+"""How well two masks agree: overlap (jitted) and distance of outlines (host).
+
+- `Overlap`: all of the below at once.
+- `balanced_accuracy`: mean of sensitivity and specificity.
+- `dice`: overlap over mean size.
+- `overlap`: all of them.
+- `sensitivity`: share of the truth that is found.
+- `specificity`: share of the rest that is left alone.
+- `SurfaceDistance`: both distances.
+- `hausdorff_mm`: the largest.
+- `mean_surface_distance_mm`: the mean.
+- `surface_distance`: both.
+"""
 
 from acsnet_jax.metrics.overlap import (
     Overlap,

@@ -1,11 +1,35 @@
-"""Tables, figures and the HTML report of a study."""
+"""Tables, figures and the HTML report of a study.
 
-from acsnet_jax.report.damage import (
-    damage_curves,
-    damage_examples,
-    damage_summary,
-    write_damage,
-)
+- `damage_curves`: figure of the damage study.
+- `damage_examples`: some of its masks.
+- `damage_summary`: its table.
+- `write_damage`: all of its numbers.
+- `Violation`: one mask that fails.
+- `cohort`: a slice of each scan.
+- `corrections`: masks before and after.
+- `figure4`: a cine scan made LGE-like.
+- `montage`: image, expert, ours.
+- `overlay`: one segmentation.
+- `violations`: masks that fail, with what they fail.
+- `worst_case`: the patient of lowest Dice.
+- `DATASET_CITATIONS`: how data sets are cited.
+- `Picture`: one picture of a report.
+- `Report`: what a report says.
+- `Target`: a number to reach.
+- `environment`: versions and machine.
+- `write_report`: one file that holds it all.
+- `figure2`: Dice by structure and location.
+- `figure3`: volumes against the expert's.
+- `figure5`: likelihood against the size of the mixture.
+- `training_curves`: the losses of the runs.
+- `TextTable`: a table of text.
+- `aligned`: as plain text.
+- `slices_table`: a row a slice.
+- `write_csv`: as CSV.
+- `write_tables`: tables 1 and 2 in all forms.
+"""
+
+from acsnet_jax.report.damage import damage_curves, damage_examples, damage_summary, write_damage
 from acsnet_jax.report.figures import (
     Violation,
     cohort,
