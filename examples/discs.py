@@ -87,9 +87,10 @@ def damage_disc(rng: np.random.Generator, disc, kinds):
 
 def clean(mask):
     """What one would do otherwise: keep the largest component and fill its holes."""
-    labels, _ = ndimage.label(mask, np.ones((3, 3)))
+    labels = np.zeros(mask.shape, np.int32)
+    ndimage.label(mask, np.ones((3, 3)), output=labels)
     largest = 1 + np.argmax(np.bincount(labels.ravel(), minlength=2)[1:])
-    return ndimage.binary_fill_holes(labels == largest)
+    return np.asarray(ndimage.binary_fill_holes(labels == largest))
 
 
 # 3. From examples to all that the correction needs, and the correction itself.

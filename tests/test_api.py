@@ -13,7 +13,7 @@ from acsnet_jax import anatomy, clinical, latent, pipeline
 
 PACKAGE = pathlib.Path(acsnet_jax.__file__).resolve().parent
 REPOSITORY = PACKAGE.parent
-TOPS = ("acsnet_jax", "experiments", "configs", "benchmarks")
+TOPS = ("acsnet_jax", "experiments", "configs", "benchmarks", "examples")
 
 # Imports go to an earlier line only, or to a neighbour that is named below.
 LAYERS = (
@@ -147,7 +147,7 @@ def test_imports_go_to_lower_layers_only():
 
 
 def test_every_folder_is_a_package():
-    folders = {name.rpartition(".")[0] for name in modules()} - {""}
+    folders = {name.rpartition(".")[0] for name in modules()} - {"", "examples"}
     assert folders <= modules().keys()
 
 

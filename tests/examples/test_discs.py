@@ -49,7 +49,7 @@ def various_masks(discs, count):
 
 def oracle(mask):
     """(objects, holes, circularity, area) by scikit-image."""
-    objects = int(measure.label(mask, connectivity=2).max())
+    objects = int(np.max(np.asarray(measure.label(mask, connectivity=2))))
     holes = objects - int(measure.euler_number(mask, connectivity=2))
     perimeter = measure.perimeter_crofton(mask, directions=4)
     circularity = 4 * np.pi * mask.sum() / perimeter**2 if mask.any() else np.nan
