@@ -1,11 +1,14 @@
-"""Files that are whole or absent: written under a temporary name, then renamed."""
+"""Files and folders that are whole or absent: written under a temporary name, then renamed."""
 
 import contextlib
 import json
-import os
 import pathlib
+import secrets
+import shutil
 from collections.abc import Iterator
 from typing import Any
+
+from acsnet_jax.types import InputError
 
 
 @contextlib.contextmanager
@@ -13,18 +16,56 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """A temporary path beside ``path`` that takes its place when the block ends well.
 
     Args:
-        path: the final path; its folder is made if need be.
+        path: the final path of a file; its folder is made if need be.
 
     Yields:
-        The temporary path, with the same suffix. It is removed if the block raises.
+        The temporary path, with the same suffixes. It is removed if the block raises, and what was
+        there stays.
     """
+    path = path.resolve()  # what a link points at is replaced, on its own disk
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = _beside(path)
     try:
         yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """An empty folder beside ``folder`` that takes its place when the block ends well.
+
+    Args:
+        folder: the final folder; that around it is made if need be. An earlier one is replaced as a
+            whole.
+
+    Yields:
+        The temporary folder. It is removed if the block raises, and what was there stays.
+
+    Raises:
+        InputError: a file is in the way.
+    """
+    folder = folder.resolve()
+    if folder.is_file():
+        raise InputError(f"{folder} is a file; remove it, or choose another folder")
+    new, old = _beside(folder), _beside(folder)
+    new.mkdir(parents=True)
+    try:
+        yield new
+        if folder.exists():  # no folder that holds files can be renamed over
+            folder.replace(old)
+        new.replace(folder)
+    finally:
+        if old.exists() and not folder.exists():
+            old.replace(folder)
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _beside(path: pathlib.Path) -> pathlib.Path:
+    """A hidden name in the same folder that nobody else uses."""
+    return path.with_name(f".{secrets.token_hex(4)}.{path.name}")
 
 
 def write_text(text: str, path: pathlib.Path) -> None:
