@@ -9,7 +9,6 @@ alone, which checks and corrects masks from anywhere.
 import dataclasses
 import json
 import pathlib
-import shutil
 import zipfile
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -23,7 +22,7 @@ from acsnet_jax import __version__
 from acsnet_jax.anatomy import Thresholds
 from acsnet_jax.anatomy.cleanup import CleanupWeights
 from acsnet_jax.correction import CorrectionOptions, Corrector
-from acsnet_jax.files import tuples_for_lists, write_json
+from acsnet_jax.files import replacing_folder, tuples_for_lists, write_json
 from acsnet_jax.latent import Mixture
 from acsnet_jax.models import Autoencoder, Decode, Delineate, Encode, Localise, ResUNet
 from acsnet_jax.pipeline import Bundle, Inference
@@ -88,16 +87,13 @@ def save(
         "thresholds": {name: float(x) for name, x in latent.thresholds._asdict().items()},
         "training": training,
     }
-    temporary = folder.with_name(folder.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    write_json(record, temporary / "bundle.json")
-    for name, network in networks.items():
-        flat = dict(traverse_util.flatten_dict(network.variables, sep="/"))
-        _write_arrays(temporary / f"{name}.npz", flat)
-    arrays = {**latent.mixture._asdict(), **latent.population._asdict()}
-    _write_arrays(temporary / "latent.npz", arrays)
-    temporary.rename(folder)
+    with replacing_folder(folder) as temporary:
+        write_json(record, temporary / "bundle.json")
+        for name, network in networks.items():
+            flat = dict(traverse_util.flatten_dict(network.variables, sep="/"))
+            _write_arrays(temporary / f"{name}.npz", flat)
+        arrays = {**latent.mixture._asdict(), **latent.population._asdict()}
+        _write_arrays(temporary / "latent.npz", arrays)
 
 
 def check_absent(folder: pathlib.Path) -> None:
