@@ -1,15 +1,14 @@
 """Segment scans with a bundle: NIfTI, clinical features, certificates and pictures."""
 
 import logging
-import os
 import pathlib
-import shutil
 
 from tqdm import tqdm
 
 from acsnet_jax import bundle as bundles
 from acsnet_jax import clinical, report
-from acsnet_jax.files import write_json
+from acsnet_jax.correction import lost_slices
+from acsnet_jax.files import replacing_folder, write_json
 from acsnet_jax.io import discover, write_segmentation
 from acsnet_jax.pipeline import segment
 from acsnet_jax.training.settings import Config
@@ -75,9 +74,7 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
 
 def _write(segmentation: Segmentation, folder: pathlib.Path) -> None:
     """All files of one scan."""
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-    temporary.mkdir(parents=True)
-    try:
+    with replacing_folder(folder) as temporary:
         write_segmentation(
             temporary / "segmentation.nii.gz", segmentation.tissue, segmentation.scan
         )
@@ -85,6 +82,3 @@ def _write(segmentation: Segmentation, folder: pathlib.Path) -> None:
         certificates = [one._asdict() for one in segmentation.certificates]
         write_json(certificates, temporary / "certificates.json")
         report.overlay(segmentation, temporary / "overlay.png")
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
