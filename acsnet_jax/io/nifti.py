@@ -13,7 +13,6 @@ A cohort of NIfTI files is one of::
 import dataclasses
 import logging
 import math
-import os
 import pathlib
 import zlib
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.openers import Opener
 from nibabel.spatialimages import HeaderDataError
 
+from acsnet_jax.files import replacing
 from acsnet_jax.io.stack import (
     SliceOrder,
     build_scan,
@@ -433,12 +433,7 @@ def set_forms(
 
 
 def save_nifti(image: nibabel.Nifti1Image, path: pathlib.Path) -> pathlib.Path:
-    """Saves under a temporary name, then renames."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
+    """Saves an image, whole or not at all."""
+    with replacing(path) as temporary:
         nibabel.save(image, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
