@@ -10,16 +10,14 @@ References:
 
 import dataclasses
 import json
-import os
 import pathlib
-import shutil
 from typing import Any, TypeVar
 
 import nibabel
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from acsnet_jax.files import tuples_for_lists
+from acsnet_jax.files import replacing_folder, tuples_for_lists
 from acsnet_jax.io.nifti import map_labels, open_nifti, save_nifti, set_forms, stack_array
 from acsnet_jax.io.stack import safe_id
 from acsnet_jax.types import (
@@ -85,20 +83,11 @@ def write_scan(scan: Scan, root: str | pathlib.Path) -> pathlib.Path:
         ) from error
 
     folder = root / scan.id
-    temporary, old = (root / f".{scan.id}.{os.getpid()}.{name}" for name in ("new", "old"))
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
+    with replacing_folder(folder) as temporary:
         _save(scan.image, scan, temporary / "image.nii.gz")
         if scan.labels is not None:
             _save(scan.labels, scan, temporary / "label.nii.gz")
         (temporary / "scan.json").write_text(text + "\n", encoding="utf-8")
-        if folder.exists():
-            folder.replace(old)
-        temporary.replace(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
     return folder
 
 
