@@ -5,7 +5,6 @@ Stored pixels are 16-bit unsigned; ``stored * RescaleSlope + RescaleIntercept`` 
 
 import os
 import pathlib
-import shutil
 
 import numpy as np
 import pydicom
@@ -13,6 +12,7 @@ import pydicom.uid
 from pydicom.dataset import FileMetaDataset
 from pydicom.valuerep import format_number_as_ds
 
+from acsnet_jax.files import replacing_folder
 from acsnet_jax.types import InputError, Scan
 
 _WHITE = 65535
@@ -40,15 +40,11 @@ def write_dicom(scan: Scan, folder: str | os.PathLike[str]) -> list[pathlib.Path
         raise InputError(f"write_dicom: scan {scan.id} has no patient orientation to write")
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"write_dicom: {folder} is not empty; name a new folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
     names = []
-    for instance, dataset in enumerate(_datasets(scan), start=1):
-        names.append(f"IM-{instance:04d}.dcm")
-        dataset.save_as(partial / names[-1], enforce_file_format=True)
-    partial.replace(folder)
+    with replacing_folder(folder) as temporary:
+        for instance, dataset in enumerate(_datasets(scan), start=1):
+            names.append(f"IM-{instance:04d}.dcm")
+            dataset.save_as(temporary / names[-1], enforce_file_format=True)
     return [folder / name for name in names]
 
 
