@@ -69,7 +69,6 @@ def write(name: str, results: dict[str, Any], *, folder: str) -> pathlib.Path:
     """Write ``NAME_HARDWARE.json``; returns its path."""
     slug = re.sub(r"[^a-z0-9]+", "_", hardware().lower()).strip("_")
     path = pathlib.Path(folder or RESULTS) / f"{name}_{slug}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_json({"environment": environment(), **results}, path)
     return path
 
