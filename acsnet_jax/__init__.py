@@ -4,4 +4,8 @@ Axes everywhere: ``slices`` run from apex to base, ``height`` is the image row a
 column. Spacings are ``(row, column)`` in millimetres.
 """
 
-__version__ = "0.1.0"
+from acsnet_jax import xla
+
+__version__ = "0.2.0"
+
+xla.disable_ynn_fusion()

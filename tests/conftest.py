@@ -10,7 +10,7 @@ os.environ["XLA_FLAGS"] = (
 ).strip()
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-import jax
+import jax  # does not start here, so that acsnet_jax can still add to XLA_FLAGS
 import numpy as np
 import pytest
 from jaxtyping import install_import_hook
