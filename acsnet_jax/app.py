@@ -1,55 +1,151 @@
-"""How every entry point starts and ends: flags, compilation cache, one clear line on bad input."""
+"""How every entry point starts and ends: its options, compilation cache, one line on bad input."""
 
+import argparse
+import difflib
+import inspect
 import logging
 import os
 import pathlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import jax
-from absl import app, flags
+import ml_collections
 from absl import logging as absl_logging
-from ml_collections import config_flags
 
+from acsnet_jax import config as configs
 from acsnet_jax.types import InputError
 
-_FLAG_ERRORS = (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError)
-
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for everything that is written.")
+_OPTIONS = ("--config", "--workdir", "--print_config", "--help")
 
 
-def run(main: Callable[[Any, pathlib.Path], object], default_config: str):
-    """Run `main(config, workdir)` with the flags ``--config`` and ``--workdir``.
+def run(main: Callable[[Any, pathlib.Path], object], default_config: str) -> None:
+    """Run `main(config, workdir)` as the command line says.
 
     Args:
         main: the one library call of the entry point.
-        default_config: path of the config that is used without ``--config``, as
-            ``configs/NAME.py`` relative to the repository. Its ``config.workdir`` is the default
-            of ``--workdir``.
+        default_config: name of the config that is used without ``--config``, one that ships. Its
+            ``config.workdir`` is the default of ``--workdir``.
 
-    Bad input (`InputError`, an unknown flag or config key) ends with one line on standard error and
-    exit status 1; a defect keeps its traceback.
+    Bad input (`InputError`, an unknown option or config key) ends with one line on standard error
+    and exit status 1; a defect keeps its traceback.
     """
-    root = pathlib.Path(__file__).resolve().parent.parent
-    flag = _define_config(str(root / default_config))
-
-    def chapters(argv: list[str]) -> None:
-        if len(argv) > 1:
-            raise app.UsageError(f"unexpected argument {argv[1]!r}; options begin with --")
-        use_compilation_cache()
-        config = flag.value
-        workdir = pathlib.Path(_WORKDIR.value or config.workdir)
-        main(config, workdir)
-
-    def guarded(argv: list[str]) -> None:
-        try:
-            chapters(argv)
-        except (InputError, FloatingPointError) as error:
-            _stop(str(error))
-
     _log_to_console()
-    app.run(guarded, flags_parser=_parse_flags)
+    try:
+        config, workdir = read_options(sys.argv[1:], default_config)
+        use_compilation_cache()
+        main(config, workdir)
+    except (InputError, FloatingPointError) as error:
+        _stop(str(error))
+
+
+def read_options(
+    arguments: Sequence[str], default_config: str
+) -> tuple[ml_collections.ConfigDict, pathlib.Path]:
+    """The config and the folder to write to; prints and leaves on ``--help``, ``--print_config``.
+
+    Args:
+        arguments: ``--config=FILE``, ``--config.KEY=VALUE`` (or with a space), ``--workdir=DIR``.
+        default_config: name of the config that is used without ``--config``.
+
+    Raises:
+        InputError: an unknown option, key or file, or a value of the wrong type.
+    """
+    parser = _parser(default_config)
+    options, rest = parser.parse_known_args([*arguments])
+    config = configs.load(options.config)
+    for key, text in _overrides(rest):
+        configs.override(config, key, text)
+    if options.print_config:
+        print(explained(config, options.config), end="")
+        sys.exit(0)
+    return config, pathlib.Path(options.workdir or str(config.workdir))
+
+
+def explained(config: ml_collections.ConfigDict, name: str) -> str:
+    """The whole config as text, one line a key: what it is set to, and what it means.
+
+    Args:
+        config: with all changes.
+        name: of its file, whose comments explain what no dataclass does.
+    """
+    path = configs.find(name.partition(":")[0])
+    lines = configs.explain(config, configs.comments_of(path, _shared()))
+    width = max(len(f"{line.key} = {line.value}") for line in lines if len(line.value) < 40)
+    text = [f"# {path}"]
+    for line in lines:
+        if line.value:
+            text.append(f"{f'{line.key} = {line.value}':<{width}}  # {line.explanation}")
+        else:
+            text.append(f"\n# {line.key}: {line.explanation}")
+    return "\n".join(text) + "\n"
+
+
+def use_compilation_cache() -> None:
+    """Keep compiled programs in the user's cache directory, so that only a first run compiles."""
+    if jax.config.jax_compilation_cache_dir is None:  # pyright: ignore[reportAttributeAccessIssue]
+        base = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(base / "acsnet_jax" / "xla"))
+
+
+def _shared() -> pathlib.Path:
+    """The file whose dictionaries several configs share."""
+    return pathlib.Path(__file__).parent / "jobs" / "defaults.py"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line instead of the whole usage."""
+        raise InputError(message)
+
+
+def _parser(default_config: str) -> _Parser:
+    doc = inspect.cleandoc(sys.modules["__main__"].__doc__ or "")
+    called = pathlib.Path(sys.argv[0]).name
+    if called.startswith("acsnet "):
+        doc = doc.replace("python -m experiments.", "acsnet ")
+    parser = _Parser(
+        prog=called if called.startswith("acsnet ") else None,
+        description=doc,
+        epilog="--print_config lists every key with its value and its meaning.",
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--config",
+        default=default_config,
+        metavar="FILE",
+        help="config file, or the name of one that ships (default: %(default)s)",
+    )
+    parser.add_argument("--config.KEY", metavar="VALUE", help="set one key of the config")
+    parser.add_argument("--workdir", metavar="DIR", help="folder for everything that is written")
+    parser.add_argument(
+        "--print_config", action="store_true", help="print the whole config, explained, and stop"
+    )
+    return parser
+
+
+def _overrides(arguments: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs of key and text out of ``--config.KEY=VALUE``; a key alone is True, --noconfig False.
+
+    Raises:
+        InputError: any other argument.
+    """
+    found = []
+    waiting = list(arguments)
+    while waiting:
+        option, equals, text = waiting.pop(0).partition("=")
+        name = option.removeprefix("--no") if option.startswith("--noconfig.") else option
+        if not name.removeprefix("--").startswith("config.") or not option.startswith("--"):
+            close = difflib.get_close_matches(option, _OPTIONS, 1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(_OPTIONS)}"
+            raise InputError(f"unknown argument {option!r}; {hint}")
+        if not equals:
+            follows = name == option and waiting and not waiting[0].startswith("--")
+            text = waiting.pop(0) if follows else str(name == option)
+        found.append((name.removeprefix("--").removeprefix("config."), text))
+    return found
 
 
 def _log_to_console() -> None:
@@ -61,44 +157,6 @@ def _log_to_console() -> None:
     ours.addHandler(handler)
     ours.setLevel(logging.INFO)
     ours.propagate = False
-
-
-def use_compilation_cache() -> None:
-    """Keep compiled programs in the user's cache directory, so that only a first run compiles."""
-    if jax.config.jax_compilation_cache_dir is None:  # pyright: ignore[reportAttributeAccessIssue]
-        base = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(base / "acsnet_jax" / "xla"))
-        # small programs too: a hundred of them cost seconds at the start of every process
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-
-
-def _define_config(path: str) -> flags.FlagHolder:
-    """The flag ``--config``; its default is read at once, with the changes of the command line."""
-    try:
-        return config_flags.DEFINE_config_file("config", path, "Config file.", lock_config=True)
-    except _FLAG_ERRORS as error:
-        _stop(_reason(error))
-
-
-def _parse_flags(argv: list[str]) -> list[str]:
-    """Parse flags; a wrong one, or a wrong config key, is one line."""
-    try:
-        rest = flags.FLAGS(argv)
-        flags.FLAGS.config.lock()  # a file that could not be read is an error only when it is used
-    except _FLAG_ERRORS as error:
-        _stop(_reason(error))
-    return rest
-
-
-def _reason(error: Exception) -> str:
-    """What is wrong with the flags; ml_collections names an unknown key and nothing else."""
-    if isinstance(error, AttributeError | KeyError):
-        text = error.args[0].args[0] if isinstance(error.args[0], KeyError) else error.args[0]
-        name, *hint = str(text).split("\n")
-        hint = hint or ["see the config file for those it has"]
-        return f"the config has no key {name}; {hint[0]}"
-    return str(error)
 
 
 def _stop(message: str) -> NoReturn:

@@ -9,11 +9,11 @@ trains on the masks of the embedded phantom cohort. On your own scans:
         --config.data.cine_format=acdc --config.data.cine_root=DIR
 """
 
-from configs import common
+from acsnet_jax.jobs import defaults
 
 
 def get_config():
-    return common.training(
+    return defaults.training(
         "autoencoder",
         model={
             "latent": 16,  # paper, figure 5

@@ -11,29 +11,34 @@ grid: pixels that are not square make them smaller.
 
 import ml_collections
 
+from acsnet_jax.anatomy import Thresholds
+from acsnet_jax.config import section
+
 
 def get_config():
     return ml_collections.ConfigDict(
         {
-            "workdir": "runs/check",
-            "input": "",
+            "workdir": "runs/check",  # folder for everything that is written
+            "input": "",  # a file of labels, or a folder of them
             "pattern": "**/*",  # which files of a folder, such as Case_*/Contours/*.nii.gz
             "labels": "",  # values that together make the myocardium, such as 2,3; "" all above 0
             # Axis across the slices, 1 to 3; 0 for the third, or the one with clearly the largest
             # spacing.
             "axis": 0,
-            # Thresholds: a bundle's, or fitted to expert masks of the same labels, or those below.
-            "bundle": "",
-            "experts": "",
+            "bundle": "",  # whose thresholds to take
+            "experts": "",  # expert masks of the same labels, to fit the thresholds to instead
             "coverage": 0.99,  # share of expert masks that each criterion alone accepts
-            # Fitted to the 543 expert slices of EMIDEC (99%, 1.4 to 1.9 mm), rounded outward.
-            "thresholds": {
-                "circularity_epi": 0.94,
-                "circularity_endo": 0.9,
-                "convexity_defect_mm": 2.0,
-                "wall_min_mm": 2.5,
-                "wall_max_mm": 19.0,
-                "gap_max_deg": 100.0,  # 0 where an open ring is never right
-            },
+            # Without both. Fitted to the 543 expert slices of EMIDEC (99%, 1.4 to 1.9 mm), rounded
+            # outward.
+            "thresholds": section(
+                Thresholds(
+                    circularity_epi=0.94,
+                    circularity_endo=0.9,
+                    convexity_defect_mm=2.0,
+                    wall_min_mm=2.5,
+                    wall_max_mm=19.0,
+                    gap_max_deg=100.0,
+                )
+            ),
         }
     )

@@ -12,15 +12,17 @@ own grid come back as they were.
 
 import ml_collections
 
+from acsnet_jax.config import overrides
+from acsnet_jax.correction.corrector import CorrectionOptions
 from acsnet_jax.jobs.correct import LabelFileOptions
 
 
 def get_config():
     return ml_collections.ConfigDict(
         {
-            "workdir": "runs/correct",
-            "bundle": "",
-            "input": "",
+            "workdir": "runs/correct",  # folder for everything that is written
+            "bundle": "",  # a bundle's folder, or one of stage 3 alone
+            "input": "",  # a file of labels, or a folder of them
             "pattern": "**/*",  # which files of a folder, such as Case_*/Contours/*.nii.gz
             # Values that together make the myocardium, such as 2,3; "" all above 0. Pixels that are
             # added get the first of them.
@@ -32,7 +34,7 @@ def get_config():
             "trim": False,  # empty the slices beyond apex and base; needs the order of the files
             "slice_order": "",  # "apex_first" or "base_first"
             "max_change": LabelFileOptions.max_change,  # of the area between slices, for trim
-            # Replace fields of the bundle's `CorrectionOptions`; scope "all" for every slice.
-            "correction": {"scope": "invalid"},
+            # What is set here replaces the bundle's own.
+            "correction": overrides(CorrectionOptions, scope="invalid"),
         }
     )

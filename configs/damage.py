@@ -11,20 +11,22 @@ invalid or of all masks mend it. Writes damage.md, .csv, .json and .png, and exa
 
 import ml_collections
 
+from acsnet_jax.config import overrides, section
+from acsnet_jax.correction.corrector import CorrectionOptions
+from acsnet_jax.pipeline import Inference
 from acsnet_jax.training.cohort import CohortOptions
-from configs import common
 
 
 def get_config():
     return ml_collections.ConfigDict(
         {
-            "workdir": "runs/damage",
-            "bundle": "runs/bundle",
-            "split": "",
+            "workdir": "runs/damage",  # folder for everything that is written
+            "bundle": "runs/bundle",  # folder of a trained system
+            "split": "",  # a training run, whose split.json says who was held out
             "turn": 0,  # 1..7 stores every held-out scan turned or mirrored, as in evaluate.py
             "seed": 0,  # of the damage
-            "data": common.section(CohortOptions()),
-            "inference": ml_collections.ConfigDict({}),
-            "correction": ml_collections.ConfigDict({}),  # a scope given here is not used
+            "data": section(CohortOptions()),
+            "inference": overrides(Inference),
+            "correction": overrides(CorrectionOptions),  # a scope given here is not used
         }
     )

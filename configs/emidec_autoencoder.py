@@ -8,13 +8,14 @@ The autoencoder of configs/emidec_cpu.py, but for the ACDC patients held out.
 
 from typing import Any
 
-from configs import common, emidec_cpu
+from acsnet_jax.config import load
+from acsnet_jax.jobs import defaults
 
 
 def get_config():
-    study: Any = emidec_cpu.get_config()
+    study: Any = load("emidec_cpu")
     network = study.networks.autoencoder
-    config = common.training(
+    config = defaults.training(
         "autoencoder",
         model=network.model.to_dict(),
         augment=network.augment.to_dict(),

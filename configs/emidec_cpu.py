@@ -9,11 +9,11 @@ less, and coarser pixels in stage 1. EMIDEC patients lie in any of eight ways, s
 mirrors them, and predictions are averaged over all eight.
 """
 
-from configs import common
+from acsnet_jax.jobs import defaults
 
 
 def get_config():
-    return common.study(
+    return defaults.study(
         workdir="runs/emidec_cpu",
         data={"format": "emidec", "cine_format": "acdc"},
         spec={

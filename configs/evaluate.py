@@ -8,21 +8,23 @@ RUN is a training run's folder, whose split.json says who was held out.
 
 import ml_collections
 
+from acsnet_jax.config import overrides, section
+from acsnet_jax.correction.corrector import CorrectionOptions
 from acsnet_jax.jobs.evaluate import Targets
+from acsnet_jax.pipeline import Inference
 from acsnet_jax.training.cohort import CohortOptions
-from configs import common
 
 
 def get_config():
     return ml_collections.ConfigDict(
         {
-            "workdir": "runs/evaluation",
-            "bundle": "runs/bundle",
-            "split": "",
+            "workdir": "runs/evaluation",  # folder for everything that is written
+            "bundle": "runs/bundle",  # folder of a trained system
+            "split": "",  # a training run, whose split.json says who was held out
             "turn": 0,  # 1..7 stores every held-out scan turned or mirrored, to see what it changes
-            "data": common.section(CohortOptions()),
-            "inference": ml_collections.ConfigDict({}),
-            "correction": ml_collections.ConfigDict({}),
-            "targets": common.section(Targets()),
+            "data": section(CohortOptions()),
+            "inference": overrides(Inference),
+            "correction": overrides(CorrectionOptions),
+            "targets": section(Targets()),
         }
     )

@@ -10,22 +10,22 @@ With --config.select=True, autoencoders of four latent dimensions are trained an
 
 import ml_collections
 
+from acsnet_jax.config import section
 from acsnet_jax.correction import CorrectionOptions
 from acsnet_jax.pipeline import Inference
 from acsnet_jax.training.latent_space import LatentOptions, Selection
-from configs import common
 
 
 def get_config():
     return ml_collections.ConfigDict(
         {
-            "workdir": "runs/bundle",
-            "runs": "runs",
+            "workdir": "runs/bundle",  # the bundle's folder
+            "runs": "runs",  # folder of the training runs lv/, myo/ and autoencoder/
             "autoencoder": "",  # its run, if it is not in config.runs
-            "select": False,
-            "selection": common.section(Selection()),
-            "latent": common.section(LatentOptions()),
-            "inference": common.section(Inference()),
-            "correction": common.section(CorrectionOptions()),
+            "select": False,  # whether to choose latent dimension and mixture by figure 5
+            "selection": section(Selection()),
+            "latent": section(LatentOptions()),
+            "inference": section(Inference()),
+            "correction": section(CorrectionOptions()),
         }
     )

@@ -11,21 +11,25 @@ certificates.json and overlay.png.
 import ml_collections
 from ml_collections import config_dict
 
+from acsnet_jax.config import overrides
+from acsnet_jax.correction.corrector import CorrectionOptions
+from acsnet_jax.pipeline import Inference
+
 
 def get_config():
     return ml_collections.ConfigDict(
         {
-            "workdir": "runs/predict",
-            "bundle": "",
-            "input": "",
+            "workdir": "runs/predict",  # folder for everything that is written
+            "bundle": "",  # folder of a trained system
+            "input": "",  # DICOM folder, NIfTI file, or a folder of them
             "modality": "",  # "lge" or "cine" where the files do not tell
             "slice_order": "auto",  # or "apex_first", "base_first", where geometry does not tell
             "series": "",  # number or UID, for a folder with several short-axis stacks
             # Intensity of no signal, for phase-sensitive images, in the file's rescaled unit (after
             # RescaleSlope and RescaleIntercept, before any window); not set, the reader's or 0.
             "signal_zero": config_dict.placeholder(float),
-            # Replace fields of the bundle's `Inference` and `CorrectionOptions`.
-            "inference": ml_collections.ConfigDict({}),
-            "correction": ml_collections.ConfigDict({}),
+            # What is set here replaces the bundle's own.
+            "inference": overrides(Inference),
+            "correction": overrides(CorrectionOptions),
         }
     )

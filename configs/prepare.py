@@ -7,16 +7,16 @@ Seconds a hundred scans. Without a root it writes phantoms.
 
 import ml_collections
 
+from acsnet_jax.config import section
 from acsnet_jax.training.cohort import CohortOptions
-from configs import common
 
 
 def get_config():
     return ml_collections.ConfigDict(
         {
-            "workdir": "runs/store",
+            "workdir": "runs/store",  # folder of the store that is written
             "modality": "",  # "lge" or "cine" where the files do not tell
             "as_dicom": False,  # phantoms only: write DICOM folders, to try the real reader
-            "data": common.section(CohortOptions()),
+            "data": section(CohortOptions()),
         }
     )

@@ -7,4 +7,4 @@ from acsnet_jax import app
 from acsnet_jax.jobs.check import check
 
 if __name__ == "__main__":
-    app.run(check, "configs/check.py")
+    app.run(check, "check")

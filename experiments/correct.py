@@ -8,4 +8,4 @@ from acsnet_jax import app
 from acsnet_jax.jobs.correct import correct
 
 if __name__ == "__main__":
-    app.run(correct, "configs/correct.py")
+    app.run(correct, "correct")

@@ -7,4 +7,4 @@ from acsnet_jax import app
 from acsnet_jax.jobs.damage import study_damage
 
 if __name__ == "__main__":
-    app.run(study_damage, "configs/damage.py")
+    app.run(study_damage, "damage")

@@ -7,4 +7,4 @@ from acsnet_jax import app
 from acsnet_jax.jobs.evaluate import evaluate
 
 if __name__ == "__main__":
-    app.run(evaluate, "configs/evaluate.py")
+    app.run(evaluate, "evaluate")

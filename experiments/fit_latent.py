@@ -7,4 +7,4 @@ from acsnet_jax import app
 from acsnet_jax.jobs.fit_latent import fit_latent
 
 if __name__ == "__main__":
-    app.run(fit_latent, "configs/fit_latent.py")
+    app.run(fit_latent, "fit_latent")

@@ -8,4 +8,4 @@ from acsnet_jax import app
 from acsnet_jax.jobs.predict import predict
 
 if __name__ == "__main__":
-    app.run(predict, "configs/predict.py")
+    app.run(predict, "predict")

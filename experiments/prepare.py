@@ -7,4 +7,4 @@ from acsnet_jax import app
 from acsnet_jax.jobs.prepare import prepare
 
 if __name__ == "__main__":
-    app.run(prepare, "configs/prepare.py")
+    app.run(prepare, "prepare")

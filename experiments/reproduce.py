@@ -7,4 +7,4 @@ from acsnet_jax import app
 from acsnet_jax.jobs.reproduce import reproduce
 
 if __name__ == "__main__":
-    app.run(reproduce, "configs/quickstart.py")
+    app.run(reproduce, "quickstart")

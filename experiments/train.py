@@ -7,4 +7,4 @@ from acsnet_jax import app
 from acsnet_jax.training.loop import train_and_evaluate
 
 if __name__ == "__main__":
-    app.run(train_and_evaluate, "configs/lv.py")
+    app.run(train_and_evaluate, "lv")

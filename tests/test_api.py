@@ -18,8 +18,8 @@ TOPS = ("acsnet_jax", "experiments", "configs", "benchmarks", "examples")
 # Imports go to an earlier line only, or to a neighbour that is named below.
 LAYERS = (
     {"types", "xla"},
-    {"acsnet_jax", "ops", "app", "files"},
-    {"anatomy", "losses", "metrics", "io", "preprocess"},
+    {"acsnet_jax", "ops", "config", "files"},
+    {"app", "cli", "anatomy", "losses", "metrics", "io", "preprocess"},
     {"synthesis"},
     {"models", "latent", "clinical"},
     {"correction"},

@@ -29,7 +29,13 @@ _EXAMPLES = 4
 
 @dataclasses.dataclass(frozen=True)
 class Targets:
-    """What a study aims at; 0 for no aim."""
+    """What a study aims at; 0 for no aim.
+
+    Attributes:
+        lv_dice: mean Dice of the LV at least.
+        myocardium_dice: mean Dice of the myocardium at least.
+        lv_volume_error: mean error of the LV's volume at most, as a share.
+    """
 
     lv_dice: float = 0.0
     myocardium_dice: float = 0.0

@@ -1,13 +1,17 @@
-"""Sections that several configs share, from the defaults of the frozen dataclasses they become."""
+"""What several configs share: sections, from the defaults of the frozen dataclasses they become."""
 
-import dataclasses
 from typing import Any
 
 import ml_collections
-from ml_collections import config_dict
 
+<<<<<<< HEAD:configs/common.py
 from acsnet_jax.correction import CorrectionOptions
+=======
+from acsnet_jax.config import described, section
+from acsnet_jax.correction.corrector import CorrectionOptions
+>>>>>>> 5ef3c1a (Set any key of a config from the command line, and explain every key):acsnet_jax/jobs/defaults.py
 from acsnet_jax.jobs.evaluate import Targets
+from acsnet_jax.models import Autoencoder, ResUNet
 from acsnet_jax.pipeline import Inference
 from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.training.augment import Augment
@@ -32,18 +36,13 @@ AUGMENT: dict[str, dict[str, Any]] = {
 }
 
 
-def section(settings: Any) -> ml_collections.ConfigDict:
-    """A config section from a dataclass instance; a None may later become a string."""
-    node = ml_collections.ConfigDict()
-    for key, value in dataclasses.asdict(settings).items():
-        node[key] = config_dict.placeholder(str) if value is None else value
-    return node
-
-
 def network(task: str, changes: dict[str, Any]) -> dict[str, Any]:
     """The sections of one network."""
     return {
-        "model": changes["model"],
+        "model": described(
+            ml_collections.ConfigDict(changes["model"]),
+            Autoencoder if task == "autoencoder" else ResUNet,
+        ),
         "augment": section(Augment(**{**AUGMENT[task], **changes.get("augment", {})})),
         "optimisation": section(Optimisation(**changes.get("optimisation", {}))),
     }
@@ -53,9 +52,9 @@ def training(task: str, **changes: Any) -> ml_collections.ConfigDict:
     """The config of one training run; `changes` replace defaults of a section by name."""
     return ml_collections.ConfigDict(
         {
-            "task": task,
-            "seed": 0,
-            "workdir": f"runs/{task}",
+            "task": task,  # the network: "lv", "myo" or "autoencoder"
+            "seed": 0,  # of weights, order of samples and augmentation
+            "workdir": f"runs/{task}",  # folder for everything that is written
             "data": section(CohortOptions(**{"cine_format": "phantom", **changes.get("data", {})})),
             "spec": section(InputSpec(**changes.get("spec", {}))),
             **network(task, changes),
@@ -77,10 +76,11 @@ def study(
     """The config of a whole study; arguments replace defaults of the section of that name."""
     return ml_collections.ConfigDict(
         {
-            "seed": 0,
-            "workdir": workdir,
+            "seed": 0,  # of weights, order of samples and augmentation
+            "workdir": workdir,  # folder for everything that is written
             "data": section(CohortOptions(**data)),
             "spec": section(InputSpec(**spec)),
+            # The three networks, each with its model, augmentation and optimisation.
             "networks": {task: network(task, changes) for task, changes in networks.items()},
             "latent": section(LatentOptions(**latent)),
             "inference": section(Inference(**inference)),
