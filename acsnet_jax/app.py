@@ -101,12 +101,15 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser(default_config: str) -> _Parser:
-    doc = inspect.cleandoc(sys.modules["__main__"].__doc__ or "")
-    called = pathlib.Path(sys.argv[0]).name
-    if called.startswith("acsnet "):
+    main = sys.modules["__main__"]
+    doc = inspect.cleandoc(main.__doc__ or "")
+    if main.__spec__ is None:  # a file, which the command acsnet runs
+        called = f"acsnet {pathlib.Path(sys.argv[0]).stem}"
         doc = doc.replace("python -m experiments.", "acsnet ")
+    else:
+        called = f"python -m {main.__spec__.name}"
     parser = _Parser(
-        prog=called if called.startswith("acsnet ") else None,
+        prog=called,
         description=doc,
         epilog="--print_config lists every key with its value and its meaning.",
         allow_abbrev=False,
