@@ -9,8 +9,8 @@ RUN is a training run's folder, whose split.json says who was held out.
 import ml_collections
 
 from acsnet_jax.config import overrides, section
-from acsnet_jax.correction.corrector import CorrectionOptions
-from acsnet_jax.jobs.evaluate import Targets
+from acsnet_jax.correction import CorrectionOptions
+from acsnet_jax.evaluation.headline import Targets
 from acsnet_jax.pipeline import Inference
 from acsnet_jax.training.cohort import CohortOptions
 

@@ -11,14 +11,25 @@
 - `evaluate_scan`: one of them.
 - `LOCATIONS`: apex, middle, base.
 - `STRUCTURES`: LV, myocardium, enhancement, core scar.
-- `ScarFraction`: how well the scar's share of the wall is met.
+- `ScarShare`: enhancement over myocardium of one patient.
+- `Presence`: scar found, missed and imagined.
+- `Number`: one of the numbers that a study begins with.
+- `Targets`: what it aims at.
+- `headline_numbers`: those numbers, scar first.
+- `Validity`: valid slices beside lost ones.
 - `SliceRecord`: one structure on one slice.
 - `Summary`: a mean over patients with its interval.
 - `Table1Row`: overlap and distance of one structure.
 - `Table2Row`: volumes of one structure.
 - `VolumeRecord`: one structure of one scan.
 - `locations`: which slices are apical, middle and basal.
-- `scar_fraction`: from volume records.
+- `scar_shares`: from volume records.
+- `presence`: from pairs of masks that are there or not.
+- `patient_presence`: by patient.
+- `slice_presence`: by slice.
+- `load_held_out`: the patients that nothing was trained on.
+- `validity_of`: of segmentations.
+- `why_lost`: what became of an expert slice.
 - `summarise`: from values with their patients.
 - `table1`: from slice records.
 - `table2`: from volume records.
@@ -28,24 +39,31 @@
 
 from acsnet_jax.evaluation.damage import KINDS, STRENGTHS, damage
 from acsnet_jax.evaluation.damage_study import DamageStudy, compare, predict_slices
+from acsnet_jax.evaluation.headline import Number, Targets, headline_numbers
+from acsnet_jax.evaluation.held_out import load_held_out
 from acsnet_jax.evaluation.records import Evaluation, evaluate, evaluate_scan
 from acsnet_jax.evaluation.summary import (
     LOCATIONS,
     STRUCTURES,
-    ScarFraction,
+    Presence,
+    ScarShare,
     SliceRecord,
     Summary,
     Table1Row,
     Table2Row,
     VolumeRecord,
     locations,
-    scar_fraction,
+    patient_presence,
+    presence,
+    scar_shares,
+    slice_presence,
     summarise,
     table1,
     table2,
     volume_tertiles,
     worst_scan,
 )
+from acsnet_jax.evaluation.validity import Validity, validity_of, why_lost
 
 __all__ = [
     "KINDS",
@@ -54,22 +72,33 @@ __all__ = [
     "STRUCTURES",
     "DamageStudy",
     "Evaluation",
-    "ScarFraction",
+    "Number",
+    "Presence",
+    "ScarShare",
     "SliceRecord",
     "Summary",
     "Table1Row",
     "Table2Row",
+    "Targets",
+    "Validity",
     "VolumeRecord",
     "compare",
     "damage",
     "evaluate",
     "evaluate_scan",
+    "headline_numbers",
+    "load_held_out",
     "locations",
+    "patient_presence",
     "predict_slices",
-    "scar_fraction",
+    "presence",
+    "scar_shares",
+    "slice_presence",
     "summarise",
     "table1",
     "table2",
+    "validity_of",
     "volume_tertiles",
+    "why_lost",
     "worst_scan",
 ]

@@ -1,140 +1,83 @@
-"""Delta of label files: which slices of which files fail which criterion.
+"""Whether what was returned is plausible, and what was not returned at all.
 
-Masks are ``Bool[slices, height, width]`` in the file's own slice order.
+Delta alone can be had for nothing, by returning no masks: so the share of valid slices always
+stands beside the number of slices on which the expert has myocardium and the output has none.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Literal, NamedTuple, get_args
 
-import jax
 import numpy as np
-from jaxtyping import Bool
 
-from acsnet_jax import anatomy
-from acsnet_jax.correction.check import measure_stack
-from acsnet_jax.io.masks import LabelStack, mask_of
+from acsnet_jax.clinical import reference_regions
+from acsnet_jax.correction import Corrector, valid_stack
+from acsnet_jax.types import Route, Segmentation
 
-
-class Checked(NamedTuple):
-    """What delta says of one file, one entry a slice in the file's own order.
-
-    Attributes:
-        name: of the file.
-        empty: slices without a mask; they count neither as valid nor as failing.
-        failed: which criteria each mask fails, in the order of `acsnet_jax.anatomy.CRITERIA`.
-        measures: of each mask.
-    """
-
-    name: str
-    empty: Bool[np.ndarray, "slices"]
-    failed: Bool[np.ndarray, "slices criteria"]
-    measures: anatomy.Anatomy
-
-    @property
-    def valid(self) -> Bool[np.ndarray, "slices"]:
-        """Slices whose mask satisfies delta."""
-        return ~self.empty & ~self.invalid
-
-    @property
-    def invalid(self) -> Bool[np.ndarray, "slices"]:
-        """Slices whose mask does not."""
-        return np.any(self.failed, axis=1)
+Loss = Literal["never found", "lost by the correction", "cut by the volume checks"]
+LOSSES: tuple[Loss, ...] = get_args(Loss)
 
 
-class CriterionCount(NamedTuple):
-    """How many masks fail one criterion.
+class Validity(NamedTuple):
+    """Output slices against delta, and expert slices against the output.
 
     Attributes:
-        criterion: its name.
-        demand: what it asks of a mask.
-        applies: to which masks: all, ring or open.
-        slices: that fail it.
-        share: of all slices with a mask, in [0, 1]; None if there is none.
-        files: with such a slice.
+        returned: number of output slices with myocardium.
+        valid: of these, how many satisfy delta on the scan's own grid.
+        unlabelled: of these, how many the expert did not label: nobody judges them further.
+        expert: number of labelled slices on which the expert has myocardium.
+        lost: of these, those on which the output has none: (scan id, slice index) to the reason.
     """
 
-    criterion: str
-    demand: str
-    applies: str
-    slices: int
-    share: float | None
-    files: int
+    returned: int
+    valid: int
+    unlabelled: int
+    expert: int
+    lost: dict[tuple[str, int], Loss]
+
+    def text(self) -> str:
+        """What delta does not tell, in words."""
+        reasons = list(self.lost.values())
+        told = ", ".join(f"{reasons.count(why)} {why}" for why in LOSSES if why in reasons)
+        counts = f"expert slices lost: {len(self.lost)} of {self.expert}"
+        counts = f"{counts} ({told})" if told else counts
+        return f"{counts}; {self.unlabelled} of {self.returned} output slices have no expert label"
 
 
-def check_labels(
-    stack: LabelStack, labels: Sequence[int], thresholds: anatomy.Thresholds, *, name: str
-) -> Checked:
-    """Check the slices of one file on their own grid.
+def validity_of(segmentations: Iterable[Segmentation], corrector: Corrector) -> Validity:
+    """Delta of every output slice that is not empty, and the expert slices that came back empty.
 
     Args:
-        stack: the file.
-        labels: together the myocardium; none for all values above 0.
-        thresholds: of delta.
-        name: of the file.
+        segmentations: of scans with labels.
+        corrector: its thresholds.
 
     Raises:
-        InputError: masks too large to measure.
+        InputError: a scan has no labelled slice.
     """
-    masks = mask_of(stack.values, labels)
-    empty = ~np.any(masks, axis=(1, 2))
-    measures, failed = measure_stack(masks, stack.spacing_mm, thresholds)
-    return Checked(name, empty, failed & ~empty[:, None], measures)
+    returned = valid = unlabelled = expert = 0
+    lost: dict[tuple[str, int], Loss] = {}
+    for segmentation in segmentations:
+        scan = segmentation.scan
+        ours = np.any(segmentation.myocardium, axis=(1, 2))
+        theirs = np.any(reference_regions(scan).myocardium, axis=(1, 2))
+        judged = valid_stack(segmentation.myocardium, scan.spacing_mm, corrector.thresholds)
+        returned += int(ours.sum())
+        valid += int((judged & ours).sum())
+        unlabelled += int((ours & ~scan.labelled).sum())
+        expert += int(theirs.sum())
+        for index in np.flatnonzero(theirs & ~ours):
+            lost[scan.id, int(index)] = why_lost(segmentation, int(index))
+    return Validity(returned, valid, unlabelled, expert, lost)
 
 
-def fit_to_files(checked: Sequence[Checked], *, coverage: float, gap_max_deg: float):
-    """Thresholds fitted to all masks of label files; see `acsnet_jax.anatomy.fit_thresholds`.
+def why_lost(segmentation: Segmentation, index: int) -> Loss:
+    """Why an output slice is empty.
 
     Args:
-        checked: files of expert masks.
-        coverage: share of the masks that each criterion alone accepts.
-        gap_max_deg: largest gap of an open mask.
-
-    Returns:
-        The thresholds, and the number of masks that they were fitted to.
-
-    Raises:
-        InputError: coverage is out of range, or no mask is a ring.
+        segmentation: without myocardium on that slice.
+        index: of the slice, apex first.
     """
-    parts = [jax.tree.map(lambda leaf, one=one: leaf[~one.empty], one.measures) for one in checked]
-    measures = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
-    thresholds = anatomy.fit_bounds(
-        measures,
-        anatomy.CRITERIA,
-        anatomy.Thresholds,
-        coverage=coverage,
-        gap_max_deg=gap_max_deg,
-    )
-    return thresholds, len(measures.objects)
-
-
-def count_criteria(
-    checked: Sequence[Checked], thresholds: anatomy.Thresholds
-) -> list[CriterionCount]:
-    """How many slices, and in how many files, fail each criterion."""
-    drawn = sum(int((~one.empty).sum()) for one in checked)
-    rows = []
-    for index, criterion in enumerate(anatomy.CRITERIA):
-        counts = [int(one.failed[:, index].sum()) for one in checked]
-        rows.append(
-            CriterionCount(
-                criterion.name,
-                _demand(criterion, thresholds),
-                criterion.applies,
-                sum(counts),
-                sum(counts) / drawn if drawn else None,
-                sum(count > 0 for count in counts),
-            )
-        )
-    return rows
-
-
-def _demand(criterion: anatomy.Criterion, thresholds: anatomy.Thresholds) -> str:
-    sign = {"equal": "=", "lower": ">=", "upper": "<="}[criterion.bound]
-    limit = criterion.limit
-    limit = float(getattr(thresholds, limit)) if isinstance(limit, str) else limit
-    return f"{criterion.measure} {sign} {limit:.4g}"
-
-
-def failed_names(failed: Bool[np.ndarray, "criteria"]) -> list[str]:
-    """Names of the criteria that a mask fails."""
-    return [c.name for c, fails in zip(anatomy.CRITERIA, failed, strict=True) if fails]
+    if not segmentation.certificates or segmentation.certificates[index].empty:
+        return "never found"
+    if segmentation.certificates[index].route is Route.LOST:
+        return "lost by the correction"
+    return "cut by the volume checks"

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from acsnet_jax import anatomy, report
 from acsnet_jax import bundle as bundles
-from acsnet_jax.evaluation.validity import Checked, check_labels, fit_to_files
+from acsnet_jax.evaluation.label_files import Checked, check_labels, fit_to_files
 from acsnet_jax.io.masks import find_masks, geometry_notes, mask_of, parse_labels, read_labels
 from acsnet_jax.training.settings import Config
 from acsnet_jax.types import InputError

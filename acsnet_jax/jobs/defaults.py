@@ -4,13 +4,9 @@ from typing import Any
 
 import ml_collections
 
-<<<<<<< HEAD:configs/common.py
-from acsnet_jax.correction import CorrectionOptions
-=======
 from acsnet_jax.config import described, section
-from acsnet_jax.correction.corrector import CorrectionOptions
->>>>>>> 5ef3c1a (Set any key of a config from the command line, and explain every key):acsnet_jax/jobs/defaults.py
-from acsnet_jax.jobs.evaluate import Targets
+from acsnet_jax.correction import CorrectionOptions
+from acsnet_jax.evaluation.headline import Targets
 from acsnet_jax.models import Autoencoder, ResUNet
 from acsnet_jax.pipeline import Inference
 from acsnet_jax.preprocess.stages import InputSpec

@@ -7,7 +7,8 @@ import ml_collections
 
 from acsnet_jax import bundle
 from acsnet_jax.correction import CorrectionOptions
-from acsnet_jax.jobs.evaluate import Targets, write_evaluation
+from acsnet_jax.evaluation.headline import Targets
+from acsnet_jax.jobs.evaluate import write_evaluation
 from acsnet_jax.jobs.fit_latent import make_bundle
 from acsnet_jax.pipeline import Inference
 from acsnet_jax.training import cohort as cohorts

@@ -44,24 +44,25 @@ from acsnet_jax.report.html import (
     DATASET_CITATIONS,
     Picture,
     Report,
-    Target,
     environment,
     write_report,
 )
+from acsnet_jax.report.label_files import collect_violations, validity_text, write_validity
 from acsnet_jax.report.plots import figure2, figure3, figure5, training_curves
+from acsnet_jax.report.study import cohort_text, config_text, study_pictures, worst_pictures
 from acsnet_jax.report.tables import TextTable, aligned, slices_table, write_csv, write_tables
-from acsnet_jax.report.validity import collect_violations, validity_text, write_validity
 
 __all__ = [
     "DATASET_CITATIONS",
     "Picture",
     "Report",
-    "Target",
     "TextTable",
     "Violation",
     "aligned",
     "cohort",
+    "cohort_text",
     "collect_violations",
+    "config_text",
     "corrections",
     "damage_curves",
     "damage_examples",
@@ -74,10 +75,12 @@ __all__ = [
     "montage",
     "overlay",
     "slices_table",
+    "study_pictures",
     "training_curves",
     "validity_text",
     "violations",
     "worst_case",
+    "worst_pictures",
     "write_csv",
     "write_damage",
     "write_report",

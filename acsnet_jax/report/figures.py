@@ -16,9 +16,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from acsnet_jax.clinical import Regions, predicted_regions, reference_regions
-from acsnet_jax.evaluation.summary import SliceRecord, worst_scan
+from acsnet_jax.evaluation.summary import SCAR, SliceRecord, Structure, worst_scan
 from acsnet_jax.metrics import dice
 from acsnet_jax.report import drawing
+from acsnet_jax.report.tables import STRUCTURE_NAMES
 from acsnet_jax.synthesis.cine_to_lge import ConversionSteps
 from acsnet_jax.types import InputError, Scan, Segmentation, Spacing
 
@@ -52,7 +53,7 @@ def overlay(segmentation: Segmentation, path: pathlib.Path, *, title: str | None
         layout="compressed",
     )
     grid = figure.subplots(rows * blocks, columns, squeeze=False)
-    agreement = None if expert is None else np.asarray(dice(ours.myocardium, expert.myocardium))
+    agreement = None if expert is None else _agreement(ours, expert)
     for index in range(blocks * columns):
         block, column = divmod(index, columns)
         panels = grid[rows * block : rows * (block + 1), column]
@@ -71,7 +72,7 @@ def overlay(segmentation: Segmentation, path: pathlib.Path, *, title: str | None
         if expert is not None and agreement is not None:
             if scan.labelled[index]:
                 drawing.draw_regions(panels[1], expert, index, view)
-                notes.append(f"MYO Dice {agreement[index]:.2f}")
+                notes.append(agreement[index])
             else:
                 _note(panels[1], "not labelled")
         if notes:
@@ -80,6 +81,18 @@ def overlay(segmentation: Segmentation, path: pathlib.Path, *, title: str | None
     figure.suptitle(heading, fontweight="bold")
     _legend(figure)
     drawing.save(figure, path)
+
+
+def _agreement(ours: Regions, expert: Regions) -> list[str]:
+    """Dice of each slice in words; of scar only where there is any."""
+    notes = [f"MYO Dice {d:.2f}" for d in np.asarray(dice(ours.myocardium, expert.myocardium))]
+    if ours.enhancement is None or expert.enhancement is None:
+        return notes
+    scores = np.asarray(dice(ours.enhancement, expert.enhancement))
+    either = np.any(ours.enhancement | expert.enhancement, axis=(1, 2))
+    for index in np.flatnonzero(either):
+        notes[index] += f", scar {scores[index]:.2f}"
+    return notes
 
 
 def _slice_title(segmentation: Segmentation, index: int) -> str:
@@ -209,28 +222,35 @@ def worst_case(
     segmentations: Sequence[Segmentation],
     records: Sequence[SliceRecord],
     path: pathlib.Path,
-) -> str:
-    """Draw the overlay of the patient with the lowest mean myocardial Dice.
+    *,
+    structure: Structure = "myocardium",
+) -> str | None:
+    """Draw the overlay of the patient with the lowest mean Dice of a structure.
+
+    Of scar only slices count on which the expert drew some: empty slices tell nothing of it.
 
     Args:
         segmentations: the patients that were evaluated.
         records: their slice records.
         path: picture to write.
+        structure: whose Dice.
 
     Returns:
-        The id of that patient.
+        The id of that patient; None, and no picture, if no expert drew the structure.
 
     Raises:
         InputError: there are no records, or the patient is not among the segmentations.
     """
     drawing.check_not_empty(len(records), "worst case")
-    worst = worst_scan(records)
+    measure = "dice_where_drawn" if structure in SCAR else "dice"
+    found = worst_scan(records, structure=structure, measure=measure)
+    if found is None:
+        return None
+    worst, score = found
+    name = STRUCTURE_NAMES[structure]
     for segmentation in segmentations:
         if segmentation.scan.id == worst:
-            score = np.mean(
-                [r.dice for r in records if r.scan_id == worst and r.structure == "myocardium"]
-            )
-            overlay(segmentation, path, title=f"Worst patient: {worst}, MYO Dice {score:.2f}")
+            overlay(segmentation, path, title=f"Lowest {name} Dice: {worst}, {score:.2f}")
             return worst
     raise InputError(f"worst case: scan {worst} has records but no segmentation: give both")
 

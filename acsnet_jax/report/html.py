@@ -16,9 +16,11 @@ import jax
 import jinja2
 
 import acsnet_jax
+from acsnet_jax.evaluation.headline import Number
 from acsnet_jax.evaluation.summary import Table1Row, Table2Row
+from acsnet_jax.evaluation.validity import Validity
 from acsnet_jax.files import write_text
-from acsnet_jax.report.tables import table1_text, table2_text
+from acsnet_jax.report import tables
 from acsnet_jax.types import Certificate, InputError
 
 _TEMPLATE = pathlib.Path(__file__).with_name("report.html.j2")
@@ -36,43 +38,6 @@ DATASET_CITATIONS = {
     "doi:10.1109/TMI.2018.2837502. CC BY-NC-SA 4.0.",
     "sunnybrook": "Sunnybrook: Radau P, et al. The MIDAS Journal, 2009. hdl:10380/3070. CC0 1.0.",
 }
-
-
-class Target(NamedTuple):
-    """A number of the study beside what was aimed at.
-
-    Attributes:
-        name: what it is.
-        value: as measured; None if nothing could be counted.
-        target: the aim; None for a number without one.
-        unit: printed after both, such as "%"; may be empty.
-        higher_is_better: whether the aim is a floor.
-        digits: decimals to print.
-    """
-
-    name: str
-    value: float | None
-    target: float | None
-    unit: str
-    higher_is_better: bool
-    digits: int = 2
-
-    @property
-    def met(self) -> bool | None:
-        """Whether the aim is reached; None without an aim."""
-        if self.target is None:
-            return None
-        if self.value is None:
-            return False
-        if self.higher_is_better:
-            return self.value >= self.target
-        return self.value <= self.target
-
-    def text(self, number: float | None) -> str:
-        """A number with the target's decimals and unit."""
-        if number is None:
-            return "n/a"
-        return f"{number:.{self.digits}f}{' ' if self.unit else ''}{self.unit}"
 
 
 class Picture(NamedTuple):
@@ -95,12 +60,13 @@ class Report:
 
     Attributes:
         title: heading.
-        targets: the summary.
-        table1: rows of `acsnet_jax.metrics.table1`.
-        table2: rows of `acsnet_jax.metrics.table2`.
+        summary: the study in a few numbers, scar first.
+        table1: rows of `acsnet_jax.evaluation.table1`.
+        table2: rows of `acsnet_jax.evaluation.table2`.
         pictures: figures, in order.
-        worst: overlay of the worst patient.
+        worst: overlays of the worst patients.
         certificates: one a corrected slice.
+        validity: of what was returned and what was not, beside the certificates.
         data: summary of the cohort, name to text.
         config: the configuration, name to text.
         environment: versions and hardware, name to text; see `environment`.
@@ -108,12 +74,13 @@ class Report:
     """
 
     title: str
-    targets: Sequence[Target] = ()
+    summary: Sequence[Number] = ()
     table1: Sequence[Table1Row] = ()
     table2: Sequence[Table2Row] = ()
     pictures: Sequence[Picture] = ()
-    worst: Picture | None = None
+    worst: Sequence[Picture] = ()
     certificates: Sequence[Certificate] = ()
+    validity: Validity | None = None
     data: Mapping[str, str] = dataclasses.field(default_factory=dict)
     config: Mapping[str, str] = dataclasses.field(default_factory=dict)
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -156,8 +123,9 @@ def write_report(workdir: pathlib.Path, report: Report) -> pathlib.Path:
     ).from_string(_TEMPLATE.read_text(encoding="utf-8"))
     text = template.render(
         report=report,
-        table1=table1_text(report.table1),
-        table2=table2_text(report.table2),
+        presence=(tables.PRESENCE_CAPTION, tables.presence_text(report.table1, report.table2)),
+        table1=(tables.TABLE1_CAPTION, tables.table1_text(report.table1)),
+        table2=(tables.TABLE2_CAPTION, tables.table2_text(report.table2)),
         embed=_embed,
         citations=[PAPER_CITATION, *(DATASET_CITATIONS[name] for name in report.datasets)],
     )

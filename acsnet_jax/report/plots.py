@@ -98,13 +98,14 @@ def figure3(
     else:
         figure = Figure((8.0, 3.2), layout="constrained")
         left, right = figure.subplots(1, 2)
-    _draw_errors(left, [r for r in volumes if r.structure == "lv"], "B", "lv")
-    _draw_errors(right, [r for r in volumes if r.structure == "core"], "C", "core")
+    drawn = [r for r in volumes if r.reference == "drawn"]
+    _draw_errors(left, [r for r in drawn if r.structure == "lv"], "B", "lv")
+    _draw_errors(right, [r for r in drawn if r.structure == "core"], "C", "core")
     drawing.save(figure, path)
 
 
 def _draw_examples(figure: SubFigure, examples: Sequence[Segmentation]) -> None:
-    """The slice of each patient with the most expert enhancement: image, expert, ours."""
+    """The slice of each patient with the most scar, the expert's first: image, expert, ours."""
     figure.suptitle("A", x=0.01, ha="left", fontweight="bold")
     grid = figure.subplots(
         3, len(examples), squeeze=False, gridspec_kw={"wspace": 0.03, "hspace": 0.03}
@@ -114,8 +115,11 @@ def _draw_examples(figure: SubFigure, examples: Sequence[Segmentation]) -> None:
     for panels, segmentation in zip(grid.T, examples, strict=True):
         scan = segmentation.scan
         expert, ours = reference_regions(scan), predicted_regions(segmentation)
-        most = expert.myocardium if expert.enhancement is None else expert.enhancement
-        index = int(np.argmax(np.count_nonzero(most, axis=(1, 2))))
+        shown = (expert.enhancement, ours.enhancement, expert.myocardium)
+        drawn = (mask for mask in shown if mask is not None and mask[scan.labelled].any())
+        most = next(drawn, expert.myocardium)
+        areas = np.count_nonzero(most, axis=(1, 2))
+        index = int(np.argmax(np.where(scan.labelled, areas, -1)))
         view = drawing.view_of(scan, [expert, ours])
         for axes in panels:
             drawing.draw_slice(axes, scan.image[index], view)

@@ -14,7 +14,7 @@ from acsnet_jax import anatomy, clinical
 from acsnet_jax import bundle as bundles
 from acsnet_jax.correction import labels, native
 from acsnet_jax.correction.labels import LabelFileOptions, correct_labels
-from acsnet_jax.evaluation.validity import check_labels
+from acsnet_jax.evaluation.label_files import check_labels
 from acsnet_jax.io.masks import label_files, mask_of, read_labels
 from acsnet_jax.jobs.check import check
 from acsnet_jax.jobs.correct import correct, correct_files

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from acsnet_jax.evaluation.records import evaluate
+from acsnet_jax.pipeline import Inference
 from acsnet_jax.report import (
     Violation,
     corrections,
@@ -60,11 +61,22 @@ def test_montage(make_segmentation, tmp_path):
 
 def test_worst_case_draws_the_patient_with_the_lowest_dice(make_segmentation, tmp_path):
     cohort = [make_segmentation("a"), make_segmentation("b", shift=(4, 4))]
-    records = evaluate(cohort).slices
+    records = evaluate(cohort, Inference()).slices
     assert worst_case(cohort, records, tmp_path / "worst.png") == "b"
     check_picture(tmp_path / "worst.png")
     with pytest.raises(InputError, match="b"):
         worst_case(cohort[:1], records, tmp_path / "worst.png")
+
+
+def test_the_worst_scar_is_that_of_a_patient_with_scar(make_segmentation, tmp_path):
+    healthy = make_segmentation("b", scar=False)
+    cohort = [make_segmentation("a", shift=(1, 0)), healthy]
+    records = evaluate(cohort, Inference()).slices
+    assert worst_case(cohort, records, tmp_path / "scar.png", structure="enhancement") == "a"
+    check_picture(tmp_path / "scar.png")
+    records = evaluate([healthy], Inference()).slices
+    assert worst_case([healthy], records, tmp_path / "no.png", structure="enhancement") is None
+    assert not (tmp_path / "no.png").exists()
 
 
 def test_figure4(make_segmentation, tmp_path):

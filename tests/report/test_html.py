@@ -1,11 +1,13 @@
 import html.parser
 
-import numpy as np
 import pytest
 
+from acsnet_jax.evaluation.headline import Number
 from acsnet_jax.evaluation.records import evaluate
 from acsnet_jax.evaluation.summary import table1, table2
-from acsnet_jax.report import Picture, Report, Target, environment, training_curves, write_report
+from acsnet_jax.evaluation.validity import Validity
+from acsnet_jax.pipeline import Inference
+from acsnet_jax.report import Picture, Report, environment, training_curves, write_report
 from acsnet_jax.types import InputError
 
 VOID = {"meta", "img", "br"}
@@ -41,18 +43,19 @@ def parse(path):
 
 def test_the_report_is_one_file_that_needs_no_other(make_segmentation, certificates, tmp_path):
     training_curves({"lv": [{"step": 0, "loss": 1.0}]}, tmp_path / "curves.png")
-    records = evaluate([make_segmentation(slices=3)])
+    records = evaluate([make_segmentation(slices=3)], Inference())
     picture = Picture("Curves", "Loss against steps.", tmp_path / "curves.png")
     path = write_report(
         tmp_path / "out",
         Report(
             title="A study",
-            targets=[Target("LV Dice", 0.9, 0.88, "", True)],
+            summary=[Number("LV Dice", 0.9, 0.88, half_width=0.02, note="7 of 9 slices")],
             table1=table1(records.slices),
             table2=table2(records.volumes),
             pictures=[picture],
-            worst=picture,
+            worst=[picture],
             certificates=list(certificates),
+            validity=Validity(2, 2, 0, 3, {("one", 2): "never found"}),
             data={"Patients": "1"},
             config={"seed": "0"},
             environment=environment(),
@@ -60,7 +63,16 @@ def test_the_report_is_one_file_that_needs_no_other(make_segmentation, certifica
         ),
     )
     page = parse(path)
-    sections = {"summary", "table1", "table2", "worst", "figures", "certificates", "methods"}
+    sections = {
+        "summary",
+        "presence",
+        "table1",
+        "table2",
+        "worst",
+        "figures",
+        "certificates",
+        "methods",
+    }
     assert sections <= set(page.ids)
     for link in page.links:
         assert link.startswith(("#", "data:image/png;base64,"))
@@ -68,6 +80,9 @@ def test_the_report_is_one_file_that_needs_no_other(make_segmentation, certifica
     text = " ".join(" ".join(page.text).split())
     for expected in ("0.79 ± 0.02", "objects, holes", "10.3390/data5040089", "aim ≥ 0.88: met"):
         assert expected in text
+    assert "0.90 ± 0.02" in text and "7 of 9 slices" in text
+    assert text.index("Enhancement") < text.index("MYO")
+    assert "expert slices lost: 1 of 3 (1 never found)" in text
     assert "2 slices with a mask: 1 valid as predicted, 2 valid as returned; 1 left out by" in text
     assert "Scar moved, mm³" in text and "4 9 123 yes" in text and "0 0 0 left out" in text
 
@@ -92,25 +107,3 @@ def test_missing_parts_are_named_and_nothing_is_written(tmp_path):
     with pytest.raises(InputError, match="atlas"):
         write_report(tmp_path, Report(title="x", datasets=["atlas"]))
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("value", "target", "higher", "met"),
-    [
-        (0.9, 0.88, True, True),
-        (0.8, 0.88, True, False),
-        (9.0, 12.0, False, True),
-        (13.0, 12.0, False, False),
-        (1.0, None, True, None),
-        (None, 1.0, True, False),
-    ],
-)
-def test_targets(value, target, higher, met):
-    assert Target("x", value, target, "%", higher).met is met
-
-
-def test_target_text():
-    target = Target("x", 6.32, None, "%", False, digits=1)
-    assert target.text(target.value) == "6.3 %"
-    assert target.text(None) == "n/a"
-    assert np.isclose(float(Target("x", 0.5, None, "", True).text(0.5)), 0.5)

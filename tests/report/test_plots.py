@@ -3,6 +3,7 @@ import pytest
 
 from acsnet_jax.evaluation.records import evaluate
 from acsnet_jax.latent.mixture import Score
+from acsnet_jax.pipeline import Inference
 from acsnet_jax.report import figure2, figure3, figure5, training_curves
 from acsnet_jax.types import InputError
 
@@ -23,18 +24,22 @@ def cohort(make_segmentation):
 
 
 def test_figure2(cohort, tmp_path):
-    figure2(evaluate(cohort).slices, tmp_path / "figure2.png")
+    figure2(evaluate(cohort, Inference()).slices, tmp_path / "figure2.png")
     check_picture(tmp_path / "figure2.png")
 
 
 @pytest.mark.parametrize("examples", [0, 2])
 def test_figure3(cohort, tmp_path, examples):
-    figure3(evaluate(cohort).volumes, tmp_path / "figure3.png", examples=cohort[:examples])
+    figure3(
+        evaluate(cohort, Inference()).volumes, tmp_path / "figure3.png", examples=cohort[:examples]
+    )
     check_picture(tmp_path / "figure3.png")
 
 
 def test_figure3_without_scar(make_segmentation, tmp_path):
-    figure3(evaluate([make_segmentation(scar=False)]).volumes, tmp_path / "figure3.png")
+    figure3(
+        evaluate([make_segmentation(scar=False)], Inference()).volumes, tmp_path / "figure3.png"
+    )
     check_picture(tmp_path / "figure3.png")
 
 

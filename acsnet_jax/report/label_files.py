@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from acsnet_jax import anatomy
-from acsnet_jax.evaluation.validity import Checked, CriterionCount, count_criteria, failed_names
+from acsnet_jax.evaluation.label_files import Checked, CriterionCount, count_criteria, failed_names
 from acsnet_jax.io.masks import LabelStack
 from acsnet_jax.report.figures import Violation, violations
 from acsnet_jax.report.tables import TextTable, aligned, write_csv

@@ -1,0 +1,39 @@
+"""The held-out patients that a system is judged on, divided as its training was."""
+
+import dataclasses
+import pathlib
+
+from acsnet_jax.files import write_text
+from acsnet_jax.preprocess.orient import turned_scan
+from acsnet_jax.training.cohort import Cohort, CohortOptions, load
+from acsnet_jax.types import InputError
+
+
+def load_held_out(
+    data: CohortOptions, workdir: pathlib.Path, *, split: str = "", turn: int = 0
+) -> Cohort:
+    """A cohort whose division is known, its held-out scans turned.
+
+    The division is that of ``split.json`` in `workdir` or, if it is not there, in `split`; without
+    both it is drawn from the seed.
+
+    Args:
+        data: where scans come from.
+        workdir: ``split.json`` is written there.
+        split: folder of a training run; "" for none.
+        turn: 1 to 7 stores every held-out scan turned or mirrored, to see what it changes.
+
+    Raises:
+        InputError: bad data, or `split` has no ``split.json``.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    if split and not (workdir / "split.json").exists():
+        path = pathlib.Path(split) / "split.json"
+        if not path.is_file():
+            raise InputError(f"{path} is missing: give the folder of a training run")
+        write_text(path.read_text(encoding="utf-8"), workdir / "split.json")
+    cohort = load(data, workdir)
+    if turn:
+        turned = [turned_scan(scan, turn) for scan in cohort.test]
+        cohort = dataclasses.replace(cohort, test=turned)
+    return cohort

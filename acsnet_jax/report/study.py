@@ -1,0 +1,146 @@
+"""What a report shows beside its tables: pictures, and cohort and config in words."""
+
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from acsnet_jax.bundle import NETWORKS
+from acsnet_jax.evaluation.records import Evaluation
+from acsnet_jax.evaluation.summary import Structure
+from acsnet_jax.report.figures import figure4, montage, worst_case
+from acsnet_jax.report.html import Picture
+from acsnet_jax.report.plots import figure2, figure3, training_curves
+from acsnet_jax.report.tables import STRUCTURE_NAMES
+from acsnet_jax.synthesis.cine_to_lge import conversion_steps
+from acsnet_jax.training.cohort import Cohort, CohortOptions
+from acsnet_jax.training.record import read as read_record
+from acsnet_jax.types import Segmentation
+
+_EXAMPLES = 4
+_WORST: tuple[Structure, ...] = ("enhancement", "myocardium")
+
+
+def worst_pictures(
+    segmentations: Sequence[Segmentation], records: Evaluation, folder: pathlib.Path
+) -> list[Picture]:
+    """The patient with the worst scar and the one with the worst wall, slice by slice.
+
+    Args:
+        segmentations: the held-out patients.
+        records: of the same.
+        folder: where pictures are drawn.
+    """
+    pictures = []
+    for structure in _WORST:
+        path = folder / f"worst_{structure}.png"
+        worst = worst_case(segmentations, records.slices, path, structure=structure)
+        if worst is not None:
+            name = STRUCTURE_NAMES[structure]
+            pictures.append(
+                Picture(
+                    f"Lowest {name} Dice: {worst}",
+                    f"The held-out patient whose {name} has the lowest Dice, slice by slice.",
+                    path,
+                )
+            )
+    return pictures
+
+
+def study_pictures(
+    segmentations: Sequence[Segmentation],
+    records: Evaluation,
+    cohort: Cohort,
+    folder: pathlib.Path,
+    *,
+    runs: pathlib.Path | None = None,
+) -> list[Picture]:
+    """The figures of a study.
+
+    Args:
+        segmentations: the held-out patients.
+        records: of the same.
+        cohort: for figure 4, its conversion of a cine scan.
+        folder: where pictures are drawn.
+        runs: folder of the training runs, for their curves.
+    """
+    pictures = []
+
+    def add(name: str, title: str, caption: str, draw: Callable[[pathlib.Path], object]) -> None:
+        path = folder / name
+        draw(path)
+        pictures.append(Picture(title, caption, path))
+
+    scarred = {r.scan_id for r in records.slices if r.structure == "core" and r.truth_mm2}
+    examples = sorted(segmentations, key=lambda one: one.scan.id not in scarred)[:_EXAMPLES]
+    add(
+        "montage.png",
+        "Held-out patients",
+        "Apex, middle and base: image, expert, ours. Gray zone yellow, core scar red.",
+        lambda path: montage(segmentations[:_EXAMPLES], path),
+    )
+    add(
+        "figure2.png",
+        "Figure 2",
+        "Dice of every slice by region.",
+        lambda path: figure2(records.slices, path),
+    )
+    add(
+        "figure3.png",
+        "Figure 3",
+        "The slice with the most scar, of patients with scar first; relative errors of volumes.",
+        lambda path: figure3(records.volumes, path, examples=examples),
+    )
+    if cohort.example is not None:
+        cine, reference, seed = cohort.example
+        steps = conversion_steps(cine, reference, rng=np.random.default_rng(seed))
+        add(
+            "figure4.png",
+            "Figure 4",
+            "A cine scan becomes LGE-like: pseudo-scar, erosion and blur, speckle, histogram.",
+            lambda path: figure4(steps, cine.spacing_mm, path),
+        )
+    if runs is not None:
+        curves = {name: read_record(runs / name) for name in NETWORKS}
+        add(
+            "training.png",
+            "Training",
+            "Loss and Dice on the training samples.",
+            lambda path: training_curves(curves, path),
+        )
+    return pictures
+
+
+def cohort_text(cohort: Cohort, data: CohortOptions) -> dict[str, str]:
+    """A cohort in words.
+
+    Args:
+        cohort: as it was divided.
+        data: where it came from.
+    """
+    kinds = {
+        "Training LGE scans": [s for s in cohort.train if s.modality == "lge"],
+        "Training cine scans (LGE-like)": [s for s in cohort.train if s.modality == "cine"],
+        "Held-out scans": cohort.test,
+    }
+    summary = {"Format": data.format, "Split seed": str(data.seed)}
+    for name, scans in kinds.items():
+        labelled = sum(int(scan.labelled.sum()) for scan in scans)
+        summary[name] = f"{len(scans)} with {labelled} labelled slices"
+    return summary
+
+
+def config_text(config: Mapping, *, prefix: str = "") -> dict[str, str]:
+    """A nested config as dotted keys; folders of the user's machine are left out.
+
+    Args:
+        config: sections and values.
+        prefix: of every key.
+    """
+    flat: dict[str, str] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= config_text(value, prefix=f"{prefix}{key}.")
+        elif not (isinstance(value, str) and pathlib.PurePath(value).is_absolute()):
+            flat[prefix + key] = str(value)
+    return flat

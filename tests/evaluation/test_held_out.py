@@ -1,0 +1,40 @@
+import json
+
+import numpy as np
+import pytest
+
+from acsnet_jax.evaluation.held_out import load_held_out
+from acsnet_jax.preprocess.orient import apply_turn
+from acsnet_jax.synthesis.phantom import make_cohort
+from acsnet_jax.training.cohort import CohortOptions
+from acsnet_jax.types import InputError
+
+DATA = CohortOptions(patients=4, image_size=64)
+
+
+@pytest.fixture
+def run(tmp_path):
+    ids = [scan.id for scan in make_cohort(4, 0, modality="lge", size=64)]
+    (tmp_path / "run").mkdir()
+    split = {"seed": 0, "train": ids[:3], "test": ids[3:]}
+    (tmp_path / "run" / "split.json").write_text(json.dumps(split))
+    return tmp_path / "run", ids
+
+
+def test_the_division_is_that_of_the_training_run(run, tmp_path):
+    folder, ids = run
+    cohort = load_held_out(DATA, tmp_path / "out", split=str(folder))
+    assert [scan.id for scan in cohort.test] == ids[3:]
+    assert (tmp_path / "out" / "split.json").read_text() == (folder / "split.json").read_text()
+
+
+def test_held_out_scans_may_be_turned(run, tmp_path):
+    folder, _ = run
+    (plain,) = load_held_out(DATA, tmp_path / "one", split=str(folder)).test
+    (turned,) = load_held_out(DATA, tmp_path / "two", split=str(folder), turn=3).test
+    np.testing.assert_array_equal(turned.image, apply_turn(plain.image, 3))
+
+
+def test_a_folder_without_a_division_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"split\.json is missing"):
+        load_held_out(DATA, tmp_path / "out", split=str(tmp_path))
