@@ -13,7 +13,7 @@ own grid come back as they were.
 import ml_collections
 
 from acsnet_jax.config import overrides
-from acsnet_jax.correction.corrector import CorrectionOptions
+from acsnet_jax.correction import CorrectionOptions
 from acsnet_jax.jobs.correct import LabelFileOptions
 
 

@@ -1,4 +1,4 @@
-"""Does the latent correction earn its place? Held-out masks, clean and damaged, mended four ways.
+"""Does the latent correction earn its place? Held-out masks, clean and damaged, mended five ways.
 
     python -m experiments.damage --config=configs/damage.py --config.bundle=BUNDLE \
         --config.split=RUN --config.data.format=emidec --config.data.root=DIR --workdir=OUT
@@ -6,13 +6,14 @@
 RUN is a training run's folder, whose split.json says who was held out. The predicted myocardium of
 every slice is taken as it is and damaged in six ways at five strengths
 (acsnet_jax.evaluation.damage); nothing, the cleaning of components, and the latent correction of
-invalid or of all masks mend it. Writes damage.md, .csv, .json and .png, and examples.png.
+invalid masks (without its cleaned pose and with it) or of all masks mend it. Writes damage.md,
+.csv, .json and .png, and examples.png.
 """
 
 import ml_collections
 
 from acsnet_jax.config import overrides, section
-from acsnet_jax.correction.corrector import CorrectionOptions
+from acsnet_jax.correction import CorrectionOptions
 from acsnet_jax.pipeline import Inference
 from acsnet_jax.training.cohort import CohortOptions
 
@@ -27,6 +28,6 @@ def get_config():
             "seed": 0,  # of the damage
             "data": section(CohortOptions()),
             "inference": overrides(Inference),
-            "correction": overrides(CorrectionOptions),  # a scope given here is not used
+            "correction": overrides(CorrectionOptions),  # scope and cleaned_pose are not used
         }
     )

@@ -12,7 +12,7 @@ import ml_collections
 from ml_collections import config_dict
 
 from acsnet_jax.config import overrides
-from acsnet_jax.correction.corrector import CorrectionOptions
+from acsnet_jax.correction import CorrectionOptions
 from acsnet_jax.pipeline import Inference
 
 

@@ -13,10 +13,13 @@ from test_pipeline import SIZE, SPACING, make_scan
 
 from acsnet_jax import report
 from acsnet_jax.anatomy.cleanup import clean_components
+from acsnet_jax.correction.corrector import correct_stack
+from acsnet_jax.evaluation import damage_study
 from acsnet_jax.evaluation.damage import KINDS, STRENGTHS
 from acsnet_jax.evaluation.damage_study import METHODS, Slices, compare, predict_slices
 from acsnet_jax.jobs import damage as jobs
 from acsnet_jax.synthesis.phantom import make_cohort
+from acsnet_jax.training import augment
 from acsnet_jax.types import InputError, Label
 from configs import damage as damage_config
 
@@ -84,10 +87,12 @@ def test_every_condition_is_scored_by_every_method(compared, slices):
 def test_ours_satisfies_delta_always_and_nothing_does_not(compared):
     study, _ = compared
     for score in study.scores:
-        if score.method in ("invalid", "all"):
-            assert score.violations == 0.0
+        if score.method in ("latent", "invalid", "all"):
+            # but for the slice on which nothing was predicted
+            assert score.violations == pytest.approx(1 / study.slices)
+            assert score.lost == 0
     for kind in ("holes", "islands"):
-        assert find(study.means, kind, None, "none").violations == 1.0
+        assert find(study.means, kind, None, "none").violations == 1.0  # the empty one too
     for kind in ("cuts", "dents", "blobs"):
         assert find(study.means, kind, None, "none").violations > 0.1
 
@@ -96,7 +101,8 @@ def test_nothing_leaves_every_mask_untouched(compared, slices):
     study, _ = compared
     clean = find(study.scores, "clean", 0, "none")
     assert clean.untouched == 1.0
-    assert clean.violations == pytest.approx(1 / 11)
+    assert clean.violations == pytest.approx(2 / 12)  # one is cut, one is empty
+    assert (clean.slices, clean.masks, clean.lost) == (12, 11, 0)
     overlap = 2 * (slices.predicted & slices.expert).sum((1, 2))
     dice = overlap / (slices.predicted.sum((1, 2)) + slices.expert.sum((1, 2)))
     assert clean.dice.mean == pytest.approx(dice.mean(), rel=1e-6)
@@ -135,6 +141,44 @@ def test_ours_mends_what_components_cannot(compared):
         assert gain.dice.mean == pytest.approx(mine - other, abs=1e-9)
 
 
+def test_the_latent_part_alone_does_not_try_the_cleaned_mask(bundle, slices):
+    """Islands lead the encoder astray; without the cleaned pose that is seen."""
+    corrector = bundle.corrector
+    masks = slices.predicted[:1].copy()
+    masks[0, 2:9, 2:9] = True
+    alone, whole = (
+        np.asarray(
+            correct_stack(
+                masks,
+                dataclasses.replace(
+                    corrector,
+                    options=dataclasses.replace(corrector.options, cleaned_pose=cleaned),
+                ),
+                slices.spacing_mm,
+            ).mask
+        )
+        for cleaned in (False, True)
+    )
+    changed = [np.count_nonzero(mask ^ masks) for mask in (alone, whole)]
+    assert changed[0] >= changed[1] > 0
+
+
+def test_who_returns_nothing_looks_bad(bundle, slices):
+    mended = {"none": slices.predicted, "invalid": np.zeros_like(slices.predicted)}
+    outcomes = damage_study._judge("clean", 0, mended, slices, bundle.corrector)
+    given, nothing = (damage_study._score([one], 0, slices.scan_ids) for one in outcomes)
+    assert (given.lost, given.masks, given.slices) == (0, 11, 12)
+    assert (nothing.lost, nothing.masks, nothing.violations) == (11, 11, 1.0)
+    assert nothing.dice.mean == 0.0 and nothing.volume_error.mean == 1.0
+
+
+def test_what_is_said_of_training_damage_is_so():
+    assert math.degrees(augment._SECTOR_RAD) == pytest.approx(150.0)
+    assert (augment._DISCS, augment._DISC_RADIUS) == (4, (0.05, 0.3))
+    for number in ("150 degrees", "4 discs", "5 to 30%"):
+        assert number in report.damage._TRAINING
+
+
 def test_valid_predictions_come_back_bit_for_bit(compared):
     study, _ = compared
     kept = study.already_valid
@@ -154,7 +198,9 @@ def test_everything_is_written(compared, tmp_path):
     assert len(rows) == len(study.scores) + len(study.means)
     assert {row["strength"] for row in rows} == {"mean", *"012345"}
     text = (tmp_path / "damage.md").read_text()
-    assert "| arcs 5 | ours, all |" in text
+    assert "| arcs 5 | ours, all | 12 |" in text
+    assert "1 of 12 slices were predicted empty" in text
+    assert "| 0 of 11 |" in text and "150 degrees" in text
     assert report.damage_summary(study) in text
     for name in ("damage.png", "examples.png"):
         pixels = matplotlib.image.imread(tmp_path / name)
