@@ -12,6 +12,7 @@
 - `measure`: measures it.
 - `regions`: the region within the epicardium, and the cavity.
 - `fit_max_change`: the threshold of the stack checks, from experts.
+- `trim_areas`: the same of a stack whose areas are known.
 - `trim_stack`: the slices between apex and base.
 """
 

@@ -1,10 +1,17 @@
 """Stage 3 as an object: masks of any scan, corrected and certified on the grid they are written on.
 
-- `Corrector` and its `CorrectionOptions`: a trained stage 3;
-- `correct_native`: masks of any origin, corrected on their own grid;
-- `correct_stack`: masks on the corrector's grid, corrected there;
-- `measure_stack`, `valid_stack`, `kept_slices`: delta and volume checks of any stack;
-- `certify`, `lost_slices`, `lost_message`: what was done to each slice.
+- `CorrectionOptions`: how masks are corrected.
+- `Corrector`: a trained stage 3.
+- `NativeCorrection`: corrected masks, with the route of each.
+- `certify`: what was done to each slice.
+- `correct_native`: masks of any origin, corrected on their own grid.
+- `correct_stack`: masks on the corrector's grid, corrected there.
+- `kept_slices`: slices between apex and base.
+- `lost_message`: what is told of slices for which nothing valid was found.
+- `lost_slices`: which these are.
+- `measure_stack`: measures of masks of any picture size, and which criteria they fail.
+- `render_native`: masks of the corrector's grid on a scan's own.
+- `valid_stack`: delta of masks of any picture size.
 """
 
 from acsnet_jax.correction.certificates import certify, lost_message, lost_slices

@@ -15,7 +15,6 @@
 - `DATASET_CITATIONS`: how data sets are cited.
 - `Picture`: one picture of a report.
 - `Report`: what a report says.
-- `Target`: a number to reach.
 - `environment`: versions and machine.
 - `write_report`: one file that holds it all.
 - `figure2`: Dice by structure and location.
@@ -27,6 +26,13 @@
 - `slices_table`: a row a slice.
 - `write_csv`: as CSV.
 - `write_tables`: tables 1 and 2 in all forms.
+- `cohort_text`: what a cohort holds.
+- `config_text`: a config as dotted keys.
+- `study_pictures`: the figures of a study.
+- `worst_pictures`: its worst patients.
+- `collect_violations`: masks of label files that fail.
+- `validity_text`: how label files fare, for the terminal.
+- `write_validity`: the same as tables and a picture.
 """
 
 from acsnet_jax.report.damage import damage_curves, damage_examples, damage_summary, write_damage
