@@ -77,6 +77,7 @@ def test_a_study_leaves_everything_where_the_readme_says(study):
         *(f"{task}/metrics.jsonl" for task in ("lv", "myo", "autoencoder")),
         *(f"bundle/{name}" for name in ("bundle.json", "lv.npz", "latent.npz")),
         *(f"report/table{number}.{kind}" for number in (1, 2) for kind in ("csv", "md")),
+        *(f"report/presence.{kind}" for kind in ("csv", "md")),
         *(f"report/figures/figure{number}.png" for number in (2, 3, 4)),
         *(f"report/{name}" for name in ("slices.csv", "certificates.json", "summary.json")),
         "report/report.html",
@@ -88,6 +89,8 @@ def test_a_study_leaves_everything_where_the_readme_says(study):
 def test_every_output_slice_is_valid(study):
     summary = json.loads((study / "report" / "summary.json").read_text())
     assert summary["Output slices that satisfy delta"]["value"] == 100.0
+    assert "expert slices lost" in summary["Output slices that satisfy delta"]["note"]
+    assert next(iter(summary)).startswith("Infarct")
     certificates = json.loads((study / "report" / "certificates.json").read_text())
     assert all(one["valid_after"] for one in certificates if not one["empty"])
 
