@@ -196,7 +196,10 @@ def _read_record(folder: pathlib.Path) -> dict[str, Any]:
 
 
 def _read_network(folder: pathlib.Path, record: dict[str, Any], name: str) -> Network:
-    variables = traverse_util.unflatten_dict(_read_arrays(folder / f"{name}.npz"), sep="/")
+    arrays = {
+        key: jnp.asarray(array) for key, array in _read_arrays(folder / f"{name}.npz").items()
+    }
+    variables = traverse_util.unflatten_dict(arrays, sep="/")
     return Network(tuples_for_lists(record["networks"][name]), variables)
 
 

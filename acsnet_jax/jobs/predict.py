@@ -7,6 +7,7 @@ from tqdm import tqdm
 
 from acsnet_jax import bundle as bundles
 from acsnet_jax import clinical, report
+from acsnet_jax.correction import lost_slices
 from acsnet_jax.files import replacing_folder, write_json
 from acsnet_jax.io import discover, write_segmentation
 from acsnet_jax.pipeline import segment
@@ -39,7 +40,7 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
         slice_order=config.slice_order,
         series=config.series or None,
     )
-    failed = []
+    failed, lost = [], 0
     for name, load in tqdm(loaders, desc="segment", unit="scan", disable=None):
         try:
             scan = load()
@@ -55,6 +56,7 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
             _LOG.error("%s: %s", name, error)
             failed.append(name)
             continue
+        lost += len(lost_slices(segmentation.certificates))
         features = clinical.features(segmentation)
         _LOG.info(
             "%s: LV %.0f mL, myocardium %.0f g, enhancement %.1f mL -> %s",
@@ -63,6 +65,12 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
             features.myocardial_mass_g,
             features.enhancement_volume_ml or 0.0,
             folder,
+        )
+    if lost:
+        _LOG.warning(
+            "%d slices were lost: nothing plausible was found for them, and they are left out; see "
+            "their certificates",
+            lost,
         )
     if failed:
         raise InputError(

@@ -21,7 +21,7 @@ from acsnet_jax.metrics import dice
 from acsnet_jax.report import drawing
 from acsnet_jax.report.tables import STRUCTURE_NAMES
 from acsnet_jax.synthesis.cine_to_lge import ConversionSteps
-from acsnet_jax.types import InputError, Scan, Segmentation, Spacing
+from acsnet_jax.types import InputError, Route, Scan, Segmentation, Spacing
 
 _PANEL_INCHES = 1.75
 _MAX_COLUMNS = 6
@@ -68,7 +68,7 @@ def overlay(segmentation: Segmentation, path: pathlib.Path, *, title: str | None
             drawing.draw_slice(axes, scan.image[index], view)
         drawing.draw_regions(panels[-1], ours, index, view)
         panels[0].set_title(_slice_title(segmentation, index), pad=3)
-        notes = [] if segmentation.kept[index] else ["outside the LV"]
+        notes = [] if segmentation.kept[index] else [_why_empty(segmentation, index)]
         if expert is not None and agreement is not None:
             if scan.labelled[index]:
                 drawing.draw_regions(panels[1], expert, index, view)
@@ -93,6 +93,11 @@ def _agreement(ours: Regions, expert: Regions) -> list[str]:
     for index in np.flatnonzero(either):
         notes[index] += f", scar {scores[index]:.2f}"
     return notes
+
+
+def _why_empty(segmentation: Segmentation, index: int) -> str:
+    lost = segmentation.certificates and segmentation.certificates[index].route is Route.LOST
+    return "lost" if lost else "outside the LV"
 
 
 def _slice_title(segmentation: Segmentation, index: int) -> str:

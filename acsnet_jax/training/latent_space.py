@@ -290,5 +290,6 @@ def _max_change(scans: list[Scan], spec: InputSpec) -> float:
     for scan in scans:
         labels = to_working(scan, spec.myo_spacing_mm).labels
         if labels is not None:
-            areas.append((labels != Label.BACKGROUND).sum(axis=(1, 2))[scan.labelled])
+            drawn = (labels != Label.BACKGROUND).sum(axis=(1, 2))
+            areas.append(np.where(scan.labelled, drawn, 0))
     return anatomy.fit_max_change(areas)

@@ -13,7 +13,7 @@ from test_pipeline import SIZE, SPACING, make_scan
 
 from acsnet_jax import report
 from acsnet_jax.anatomy.cleanup import clean_components
-from acsnet_jax.correction.corrector import correct_stack
+from acsnet_jax.correction import correct_stack
 from acsnet_jax.evaluation import damage_study
 from acsnet_jax.evaluation.damage import KINDS, STRENGTHS
 from acsnet_jax.evaluation.damage_study import METHODS, Slices, compare, predict_slices
