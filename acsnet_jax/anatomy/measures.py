@@ -11,6 +11,7 @@ pixels, masks last, ``lanes`` words of masks.
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -132,7 +133,7 @@ def regions(mask: Mask) -> tuple[Mask, Mask]:
 
 
 @custom_vmap
-def _regions(mask):
+def _regions(mask: Mask) -> tuple[Mask, Mask]:
     height, width = mask.shape[-2:]
 
     def chunk(masks):
@@ -154,7 +155,7 @@ def _regions_vmap(axis_size, in_batched, mask):
     return _regions(mask), (True, True)
 
 
-def _measured(mask, spacing_mm, counts):
+def _measured(mask: Mask, spacing_mm: SpacingLike, counts: Callable) -> Anatomy:
     """Checks and broadcasts the spacing, then measures."""
     batch, (height, width) = mask.shape[:-2], mask.shape[-2:]
     spacing = jnp.asarray(spacing_mm, jnp.float32)
@@ -170,7 +171,7 @@ def _measured(mask, spacing_mm, counts):
     return _MEASURE[counts](mask, spacing)
 
 
-def _batched(counts):
+def _batched(counts: Callable) -> Callable[[Mask, Float32[Array, "*batch 2"]], Anatomy]:
     """The measures of any batch shape; ``vmap`` adds a batch axis instead of wrapping loops."""
 
     @custom_vmap
@@ -192,11 +193,11 @@ def _batched(counts):
     return measured
 
 
-def _sizes():
+def _sizes() -> _Sizes:
     return _SIZES.get(jax.default_backend(), _ACCELERATOR_SIZES)
 
 
-def _in_chunks(function, arrays):
+def _in_chunks(function: Callable, arrays: tuple[Any, ...]) -> Any:
     """Runs a function of arrays ``[n, ...]`` chunk by chunk, so that memory stays bounded."""
     n = arrays[0].shape[0]
     size = _sizes().chunk
@@ -215,19 +216,30 @@ def _in_chunks(function, arrays):
 class _Scene(NamedTuple):
     """Masks in rows, the same with all holes filled, and which have an object within a hole."""
 
-    rows: Array
-    filled: Array
-    nested: Array
+    rows: bits.Rows
+    filled: bits.Rows
+    nested: Bool[Array, "masks"]
 
 
-def _fill(rows, width):
+class _Counts(NamedTuple):
+    """Objects and holes of each mask, its cavity, and whether it is to be measured further."""
+
+    objects: Int32[Array, "masks"]
+    holes: Int32[Array, "masks"]
+    cavity: bits.Rows
+    measured: Bool[Array, "masks"]
+
+
+def _fill(rows: bits.Rows, width: int) -> _Scene:
     lanes = bits.lanes_from_rows(rows, width + 2)
     outside = flood.outside(lanes)
     outermost = flood.flood(flood.grow(outside), lanes, diagonal=True)
     return _Scene(rows, bits.rows_from_lanes(~outside), bits.any_lane(lanes & ~outermost))
 
 
-def _count_and_choose(scene, width):
+def _count_and_choose(
+    scene: _Scene, width: int
+) -> tuple[Int32[Array, "masks"], Int32[Array, "masks"], bits.Rows]:
     """Objects, holes and cavity; floods once more for the masks that this takes."""
     inner = on_subset(
         lambda pair: components.object_count(*(bits.lanes_from_rows(r, width + 2) for r in pair)),
@@ -242,7 +254,7 @@ def _count_and_choose(scene, width):
     return objects, holes, _largest_hole(within, holes, width)
 
 
-def _largest_hole(within, holes, width):
+def _largest_hole(within: bits.Rows, holes: Int32[Array, "masks"], width: int) -> bits.Rows:
     """The largest component of all holes."""
 
     def extract(rows):
@@ -266,22 +278,28 @@ def _largest_hole(within, holes, width):
     return jnp.where(several[None, None, :], largest, within)
 
 
-def _exact(scene, width):
+def _exact(scene: _Scene, width: int) -> _Counts:
     """All masks, with exact counts and the true cavity."""
     objects, holes, cavity = _count_and_choose(scene, width)
-    return objects, holes, cavity, objects > 0
+    return _Counts(objects, holes, cavity, objects > 0)
 
 
-def _of_plausible(scene, width):
+def _of_plausible(scene: _Scene, width: int) -> _Counts:
     """Only masks of one object and at most one hole; counts of others are lower bounds above 1."""
     del width
     nested = scene.nested.astype(jnp.int32)
     objects = quads.euler_number(scene.filled) + nested
     holes = objects - quads.euler_number(scene.rows)
-    return objects, holes, scene.filled & ~scene.rows, (objects == 1) & (holes <= 1)
+    plausible = (objects == 1) & (holes <= 1)
+    return _Counts(objects, holes, scene.filled & ~scene.rows, plausible)
 
 
-def _measure_chunk(mask, spacing, *, counts):
+def _measure_chunk(
+    mask: Bool[Array, "n height width"],
+    spacing: Float32[Array, "n 2"],
+    *,
+    counts: Callable[[_Scene, int], _Counts],
+) -> Anatomy:
     """Measures ``[n, height, width]`` masks; ``counts`` settles objects, holes and the cavity."""
     n, _, width = mask.shape
     rows = bits.pack_rows(mask)
@@ -326,6 +344,8 @@ def _measure_chunk(mask, spacing, *, counts):
 
 
 class _RingMeasures(NamedTuple):
+    """What only rings have: ``Float32[masks]`` each."""
+
     circularity_epi: Any
     circularity_endo: Any
     convexity_defect_mm: Any
@@ -333,7 +353,10 @@ class _RingMeasures(NamedTuple):
     wall_max_mm: Any
 
 
-def _ring_measures(arrays):
+def _ring_measures(
+    arrays: tuple[bits.Rows, bits.Rows, Float32[Array, "2 masks"]],
+) -> _RingMeasures:
+    """Of masks with all holes filled, their cavities and their spacing."""
     filled, cavity, spacing = arrays
     around = bits.number_pixels(morphology.outer_contour(filled))
     endo = bits.number_pixels(morphology.inner_contour(cavity))
@@ -352,12 +375,17 @@ def _ring_measures(arrays):
 
 
 class _OpenMeasures(NamedTuple):
+    """What only open masks have: ``Float32[masks]``, but ``hollow``, which is ``Bool[masks]``."""
+
     wall_max_mm: Any
     gap_deg: Any
     hollow: Any
 
 
-def _open_measures(arrays, *, width):
+def _open_measures(
+    arrays: tuple[bits.Rows, Float32[Array, "2 masks"]], *, width: int
+) -> _OpenMeasures:
+    """Of masks and their spacing."""
     rows, spacing = arrays
     pixels = bits.number_pixels(rows)
     deepest = distance.largest_depth(bits.grid(rows, width + 2), spacing)
@@ -371,12 +399,14 @@ def _open_measures(arrays, *, width):
     )
 
 
-def _nearest(total, count):
+def _nearest(total: Int32[Array, "masks"], count: Int32[Array, "masks"]) -> Int32[Array, "masks"]:
     """Integer nearest to total / count, the smaller on a tie; 0 if nothing is counted."""
     return -((count - 2 * total) // jnp.maximum(2 * count, 1))
 
 
-def _pixel_at(rows, row, column):
+def _pixel_at(
+    rows: bits.Rows, row: Int32[Array, "masks"], column: Int32[Array, "masks"]
+) -> Bool[Array, "masks"]:
     """The value of one pixel of each mask."""
     word = rows[row, column // bits.LANES, jnp.arange(rows.shape[-1])]
     return (word >> (column % bits.LANES).astype(jnp.uint32)) & 1 == 1

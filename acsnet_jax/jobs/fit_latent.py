@@ -1,31 +1,18 @@
-"""From training runs to a bundle: choose and fit the latent space, put everything in one folder."""
+"""From training runs to a bundle, with figure 5 where the latent space is to be chosen."""
 
 import dataclasses
-import json
 import logging
 import pathlib
-from collections.abc import Callable
-
-import ml_collections
 
 from acsnet_jax import bundle, latent, report
 from acsnet_jax.correction import CorrectionOptions
 from acsnet_jax.files import write_json
-from acsnet_jax.models import Autoencoder, Decode, Encode
 from acsnet_jax.pipeline import Inference
 from acsnet_jax.training import cohort as cohorts
-from acsnet_jax.training.latent_space import (
-    LatentOptions,
-    LatentSpace,
-    Selection,
-    fit_latent_space,
-    select_latent,
-)
-from acsnet_jax.training.loop import train_and_evaluate
-from acsnet_jax.training.runs import as_network, load_run
-from acsnet_jax.training.settings import Config, RunSettings, from_config
-from acsnet_jax.training.state import TrainState
-from acsnet_jax.types import InputError
+from acsnet_jax.training.assembly import coders, make_bundle, train_dimension
+from acsnet_jax.training.latent_space import LatentOptions, Selection, select_latent
+from acsnet_jax.training.runs import load_run
+from acsnet_jax.training.settings import Config, from_config
 
 _LOG = logging.getLogger(__name__)
 
@@ -72,11 +59,11 @@ def select(
     Returns:
         The run of the chosen autoencoder, and the number of components.
     """
-    folders = {d: _train_dimension(autoencoder, cohort, d) for d in selection.dimensions}
+    folders = {d: train_dimension(autoencoder, cohort, d) for d in selection.dimensions}
     loaded = {d: load_run(folder) for d, folder in folders.items()}
     spec = loaded[selection.dimensions[0]][0].spec
-    coders = {d: _coders(*run) for d, run in loaded.items()}
-    scores, rebuilt = select_latent(coders, cohort.train, spec, selection)
+    networks = {d: coders(*run) for d, run in loaded.items()}
+    scores, rebuilt = select_latent(networks, cohort.train, spec, selection)
     dimension, components = latent.choose(scores, rebuilt)
     folder = autoencoder.with_name("selection")
     folder.mkdir(exist_ok=True)
@@ -97,100 +84,3 @@ def select(
         )
     _LOG.info("chosen: d = %d, p = %d; see %s", dimension, components, folder / "figure5.png")
     return folders[dimension], components
-
-
-def _train_dimension(
-    autoencoder: pathlib.Path, cohort: cohorts.Cohort, dimension: int
-) -> pathlib.Path:
-    """The run of one latent dimension, beside the given run and like it in everything else."""
-    record = json.loads((autoencoder / "config.json").read_text())
-    config: Config = ml_collections.ConfigDict(record)
-    if config.model.latent == dimension:
-        return autoencoder
-    config.model.latent = dimension
-    folder = autoencoder.with_name(f"{autoencoder.name}_d{dimension}")
-    train_and_evaluate(config, folder, cohort=cohort)
-    return folder
-
-
-def make_bundle(
-    runs: pathlib.Path,
-    folder: pathlib.Path,
-    cohort: cohorts.Cohort,
-    options: LatentOptions,
-    inference: Inference,
-    correction: CorrectionOptions,
-    *,
-    autoencoder: pathlib.Path | None = None,
-) -> LatentSpace:
-    """Fit the latent space and write the bundle to `folder`.
-
-    Args:
-        runs: has the runs ``lv/`` and ``myo/``, or neither: then the bundle is stage 3 alone.
-        folder: of the bundle.
-        cohort: what the autoencoder was trained on.
-        options: of the latent space.
-        inference: how the cascade is to be used.
-        correction: how masks are to be corrected.
-        autoencoder: its run; None for ``autoencoder/`` in `runs`.
-    """
-    loaded = {"autoencoder": load_run(autoencoder or runs / "autoencoder")}
-    if any((runs / name).exists() for name in ("lv", "myo")):
-        loaded = {name: load_run(runs / name) for name in ("lv", "myo")} | loaded
-    else:
-        _LOG.info("no runs lv/ and myo/ in %s: the bundle is stage 3 alone", runs)
-    specs = {settings.spec for settings, _ in loaded.values()}
-    if len(specs) > 1:
-        raise InputError(f"the runs in {runs} were trained with different config.spec; train anew")
-    spec = specs.pop()
-    space = fit_latent_space(
-        cohort,
-        spec,
-        *_coders(*loaded["autoencoder"]),
-        options,
-        draws=folder.with_name(f"{folder.name}.draws"),
-    )
-    _log_quality(space)
-    bundle.save(
-        folder,
-        {name: as_network(*run) for name, run in loaded.items()},
-        space.latent,
-        spec,
-        dataclasses.replace(inference, max_change=space.max_change),
-        correction,
-        training=_training(space, cohort, loaded["autoencoder"][0].data),
-    )
-    return space
-
-
-def _coders(settings: RunSettings, state: TrainState) -> tuple[Callable, Callable]:
-    """Encoder and decoder of a run."""
-    assert isinstance(settings.model, Autoencoder)
-    return Encode(settings.model, state.variables), Decode(settings.model, state.variables)
-
-
-def _training(space: LatentSpace, cohort: cohorts.Cohort, data: cohorts.CohortOptions) -> dict:
-    """What the bundle tells of its making."""
-    return {
-        "data": {"format": data.format, "cine_format": data.cine_format, "seed": data.seed},
-        "scans": {
-            "lge": sum(scan.modality == "lge" for scan in cohort.train),
-            "cine": sum(scan.modality == "cine" for scan in cohort.train),
-            "held_out": len(cohort.test),
-        },
-        "acceptance": space.acceptance,
-        "masks": {name: quality._asdict() for name, quality in space.quality.items()},
-    }
-
-
-def _log_quality(space: LatentSpace) -> None:
-    for name, quality in space.quality.items():
-        _LOG.info(
-            "autoencoder on %d %s masks: Dice %.3f, %.1f%% of the reconstructions valid "
-            "(%.1f%% of the experts' own)",
-            quality.masks,
-            name,
-            quality.dice,
-            100 * quality.valid_reconstructions,
-            100 * quality.valid_experts,
-        )

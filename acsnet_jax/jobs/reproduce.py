@@ -9,9 +9,9 @@ from acsnet_jax import bundle
 from acsnet_jax.correction import CorrectionOptions
 from acsnet_jax.evaluation.headline import Targets
 from acsnet_jax.jobs.evaluate import write_evaluation
-from acsnet_jax.jobs.fit_latent import make_bundle
 from acsnet_jax.pipeline import Inference
 from acsnet_jax.training import cohort as cohorts
+from acsnet_jax.training.assembly import make_bundle
 from acsnet_jax.training.latent_space import LatentOptions
 from acsnet_jax.training.loop import train_and_evaluate, write_config
 from acsnet_jax.training.settings import Config, from_config

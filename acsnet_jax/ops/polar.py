@@ -7,11 +7,12 @@ falls to the bin above it, and no pixel close to an edge is misplaced by roundin
 """
 
 import math
+from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float32, Int32
+from jaxtyping import Array, Bool, Float32, Float64, Int32, UInt32
 
 from acsnet_jax.ops.bits import LANES, Pixels, Rows, locate
 
@@ -22,6 +23,9 @@ _WORDS = 3
 _BINS_PER_WORD = BINS // _WORDS
 _UNSURE = 1e-3  # bins; float32 angles err by less than a tenth of it
 _HIGH_BITS = 0xFFFFF000  # of a float32: sign, exponent and the upper 12 of 24 significant bits
+
+Words = UInt32[Array, "3 masks"]
+"""One bit a bin, 24 bins a word."""
 
 
 def coordinate_sums(rows: Rows) -> tuple[Int32[Array, " masks"], Int32[Array, " masks"]]:
@@ -70,7 +74,12 @@ def longest_gap_deg(
     return _longest_run_deg(_as_bins(seen | exact))
 
 
-def _occupied(pixels, sums, spacing_mm, place):
+def _occupied(
+    pixels: Pixels,
+    sums: tuple[Int32[Array, " masks"], Int32[Array, " masks"]],
+    spacing_mm: Float32[Array, "2 masks"],
+    place: Callable,
+) -> tuple[Words, Words]:
     """Which bins hold a pixel, and which edges have one near, as bits ``[words, masks]``."""
     masks = pixels.count.shape[0]
     row_sum, column_sum = sums
@@ -91,7 +100,7 @@ def _occupied(pixels, sums, spacing_mm, place):
     return seen, near
 
 
-def _marks(bins, where):
+def _marks(bins: Int32[Array, "size masks"], where: Bool[Array, "size masks"]) -> Words:
     """Bits of the bins ``[size, masks]`` that are marked, ``[words, masks]``."""
     word = bins // _BINS_PER_WORD
     mark = jnp.uint32(1) << (bins - word * _BINS_PER_WORD).astype(jnp.uint32)
@@ -104,13 +113,15 @@ def _marks(bins, where):
     )
 
 
-def _as_bins(words):
+def _as_bins(words: Words) -> Bool[Array, "bins masks"]:
     """Bits ``[words, masks]`` as flags ``[bins, masks]``."""
     shifts = jnp.arange(_BINS_PER_WORD, dtype=jnp.uint32).reshape(1, -1, 1)
     return (((words[:, None, :] >> shifts) & 1) == 1).reshape(BINS, -1)
 
 
-def _longest_run_deg(bins):
+def _longest_run_deg(bins: Bool[Array, "bins masks"]) -> Float32[Array, " masks"]:
+    """5 degrees times the longest circular run of empty bins."""
+
     def extend(k, state):
         run, longest = state
         run = jnp.where(bins[k % BINS], 0, run + 1)
@@ -121,7 +132,11 @@ def _longest_run_deg(bins):
     return (BIN_DEG * jnp.minimum(longest, BINS)).astype(jnp.float32)
 
 
-def _bin_and_edge(rows, columns, spacing_mm):
+def _bin_and_edge(
+    rows: Int32[Array, "size masks"],
+    columns: Int32[Array, "size masks"],
+    spacing_mm: Float32[Array, "2 masks"],
+) -> tuple[Int32[Array, "size masks"], Bool[Array, "size masks"], Int32[Array, "size masks"]]:
     """The bin of each offset, whether float32 can tell it, and the nearest edge."""
     y = rows.astype(jnp.float32) * spacing_mm[0:1]
     x = columns.astype(jnp.float32) * spacing_mm[1:2]
@@ -137,7 +152,12 @@ def _bin_and_edge(rows, columns, spacing_mm):
     )
 
 
-def _exact_bin(rows, columns, spacing_mm):
+def _exact_bin(
+    rows: Int32[Array, "size masks"],
+    columns: Int32[Array, "size masks"],
+    spacing_mm: Float32[Array, "2 masks"],
+) -> tuple[Int32[Array, "size masks"], Bool[Array, "size masks"], Int32[Array, "size masks"]]:
+    """As `_bin_and_edge`, sure of every bin."""
     bins = bin_of(rows, columns, spacing_mm)
     return bins, jnp.ones(bins.shape, bool), bins
 
@@ -168,7 +188,9 @@ def bin_of(
     return jnp.where(high + low >= 0, edge, (edge + BINS - 1) % BINS)
 
 
-def _scaled(offset, spacing_mm):
+def _scaled(
+    offset: Int32[Array, "size masks"], spacing_mm: Float32[Array, "1 masks"]
+) -> tuple[Float32[Array, "size masks"], ...]:
     """Integer offset times spacing as four float32 of at most 12 significant bits each.
 
     Products of two such parts are exact in float32, whether or not the compiler fuses them with an
@@ -186,21 +208,23 @@ def _scaled(offset, spacing_mm):
     return (*_halves(high), *_halves(low))
 
 
-def _halves(x):
+def _halves(x: Float32[Array, "..."]) -> tuple[Float32[Array, "..."], Float32[Array, "..."]]:
     """The upper 12 significant bits, and the rest."""
     bits = lax.bitcast_convert_type(x, jnp.uint32) & jnp.uint32(_HIGH_BITS)
     high = lax.bitcast_convert_type(bits, jnp.float32)
     return high, x - high
 
 
-def _two_sum(a, b):
+def _two_sum(
+    a: Float32[Array, "..."], b: Float32[Array, "..."]
+) -> tuple[Float32[Array, "..."], Float32[Array, "..."]]:
     """Rounded sum and its exact error (Knuth)."""
     total = a + b
     part = total - a
     return total, (a - (total - part)) + (b - part)
 
 
-def _parts(values):
+def _parts(values: Float64[np.ndarray, "bins"]) -> list[Float32[np.ndarray, "bins"]]:
     """Float64 values as four float32 arrays of at most 12 significant bits."""
     parts = []
     for _ in range(4):
@@ -210,7 +234,7 @@ def _parts(values):
     return parts
 
 
-def _circle():
+def _circle() -> Float64[np.ndarray, "bins"]:
     """Cosines of the bin edges, exactly symmetric under reflection."""
     eighth = [math.cos(math.radians(BIN_DEG * k)) for k in range(BINS // 8 + 1)]
     quarter = eighth + [math.sin(math.radians(BIN_DEG * k)) for k in range(BINS // 8 - 1, -1, -1)]

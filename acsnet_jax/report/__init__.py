@@ -30,6 +30,7 @@
 - `config_text`: a config as dotted keys.
 - `study_pictures`: the figures of a study.
 - `worst_pictures`: its worst patients.
+- `corrections_table`: what became of label files.
 - `collect_violations`: masks of label files that fail.
 - `validity_text`: how label files fare, for the terminal.
 - `write_validity`: the same as tables and a picture.
@@ -53,7 +54,12 @@ from acsnet_jax.report.html import (
     environment,
     write_report,
 )
-from acsnet_jax.report.label_files import collect_violations, validity_text, write_validity
+from acsnet_jax.report.label_files import (
+    collect_violations,
+    corrections_table,
+    validity_text,
+    write_validity,
+)
 from acsnet_jax.report.plots import figure2, figure3, figure5, training_curves
 from acsnet_jax.report.study import cohort_text, config_text, study_pictures, worst_pictures
 from acsnet_jax.report.tables import TextTable, aligned, slices_table, write_csv, write_tables
@@ -70,6 +76,7 @@ __all__ = [
     "collect_violations",
     "config_text",
     "corrections",
+    "corrections_table",
     "damage_curves",
     "damage_examples",
     "damage_summary",

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from acsnet_jax import anatomy
+from acsnet_jax.correction.labels import FileSummary
 from acsnet_jax.evaluation.label_files import Checked, CriterionCount, count_criteria, failed_names
 from acsnet_jax.io.masks import LabelStack
 from acsnet_jax.report.figures import Violation, violations
@@ -89,6 +90,12 @@ def write_validity(
         violations(_spread(kept, _SHOWN), picture)
     else:
         picture.unlink(missing_ok=True)  # that of an earlier check
+
+
+def corrections_table(summaries: Sequence[FileSummary]) -> TextTable:
+    """One row a corrected file."""
+    cells = [tuple("" if value is None else _cell(value) for value in row) for row in summaries]
+    return TextTable(FileSummary._fields, cells)
 
 
 def _totals(checked: Sequence[Checked]) -> list[str]:

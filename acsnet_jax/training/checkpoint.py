@@ -11,20 +11,13 @@ from acsnet_jax.training.state import TrainState
 
 
 class Checkpoints:
-    """The latest and the best state of a run, by training loss, in ``workdir/checkpoints``.
+    """The latest state of a run, in ``workdir/checkpoints``; a run has a fixed number of epochs.
 
     Saving is atomic: a run that is killed leaves the checkpoints it had. Used as a context manager.
     """
 
     def __init__(self, workdir: pathlib.Path):
-        policy = preservation_policy.AnyPreservationPolicy(
-            [
-                preservation_policy.LatestN(1),
-                preservation_policy.BestN(
-                    n=1, get_metric_fn=lambda metrics: metrics["loss"], reverse=True
-                ),
-            ]
-        )
+        policy = preservation_policy.LatestN(1)
         options = ocp.CheckpointManagerOptions(
             preservation_policy=policy, enable_async_checkpointing=False
         )
@@ -40,15 +33,9 @@ class Checkpoints:
         """Step of the newest checkpoint; None if there is none."""
         return self._manager.latest_step()
 
-    def steps(self) -> list[int]:
-        """All steps that are kept."""
-        return sorted(self._manager.all_steps())
-
-    def save(self, state: TrainState, loss: float) -> None:
-        """Keep a state, and its mean training loss since the last one."""
-        self._manager.save(
-            int(state.step), args=ocp.args.StandardSave(state._asdict()), metrics={"loss": loss}
-        )
+    def save(self, state: TrainState) -> None:
+        """Keep a state in the place of the last one."""
+        self._manager.save(int(state.step), args=ocp.args.StandardSave(state._asdict()))
 
     def restore(self, like: TrainState, sharding: Sharding) -> TrainState:
         """The newest state, laid out like `like` on the devices of `sharding`."""

@@ -81,7 +81,7 @@ def train_and_evaluate(
         step = compiled_train_step(task, mesh)
         with Record(workdir, resume_step=int(state.step)) as record:
             for epoch in range(int(state.step) // steps, settings.optimisation.epochs):
-                state, loss = run_epoch(
+                state = run_epoch(
                     step,
                     state,
                     dataset,
@@ -96,7 +96,7 @@ def train_and_evaluate(
                 _picture(settings, epoch, dataset, state, record, workdir)
                 if _is_due(epoch, settings.optimisation):
                     check_finite(settings.task, state)
-                    checkpoints.save(state, loss)
+                    checkpoints.save(state)
     if cohort.test:
         _evaluate(settings, task, state, cohort.test, workdir)
     return state
@@ -119,8 +119,8 @@ def run_epoch(
     name: str,
     mesh: Mesh,
     record: Record | None = None,
-) -> tuple[TrainState, float]:
-    """One pass, and its mean loss.
+) -> TrainState:
+    """One pass; gives the state after it.
 
     The order depends on seed and epoch alone, so that a resumed run sees the same batches.
 
@@ -165,7 +165,7 @@ def run_epoch(
         record.scalars(int(state.step), {"epoch": epoch + 1, **means, "samples_per_second": rate})
     scores = " ".join(f"{key} {value:.4f}" for key, value in means.items())
     _LOG.info("%s epoch %d/%d: %s (%.1f samples/s)", name, epoch + 1, epochs, scores, rate)
-    return state, means["loss"]
+    return state
 
 
 def _picture(settings, epoch, dataset, state, record, workdir) -> None:

@@ -62,7 +62,7 @@ def train_autoencoder(
     state = create(model, task.optimiser, (1, height, width, 1), jax.random.key(seed))
     state = jax.device_put(state, replicated(mesh))
     for epoch in range(optimisation.epochs):
-        state, _ = loop.run_epoch(
+        state = loop.run_epoch(
             step,
             state,
             dataset,

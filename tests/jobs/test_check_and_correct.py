@@ -14,6 +14,7 @@ from acsnet_jax import anatomy, clinical
 from acsnet_jax import bundle as bundles
 from acsnet_jax.correction import labels, native
 from acsnet_jax.correction.labels import LabelFileOptions, correct_labels
+from acsnet_jax.correction.results import Results
 from acsnet_jax.evaluation.label_files import check_labels
 from acsnet_jax.io.masks import label_files, mask_of, read_labels
 from acsnet_jax.jobs.check import check
@@ -28,6 +29,10 @@ SHAPE, PIXELS, DISTANCE = (90, 80), (1.4, 1.6), 8.0
 KINDS = ("valid", "islands", "holed", "empty", "valid", "wide gap")
 BAD = ("islands", "holed", "wide gap")
 ANATOMY = anatomy.Anatomy._fields
+
+
+def run(files, corrector, options, folder):
+    return correct_files(files, corrector, options, Results.of(folder, options, corrector))
 
 
 def draw(kind, outer):
@@ -99,7 +104,7 @@ def corrected(tmp_path_factory, corrector):
     save(root / "in" / "good.nii.gz", STACK[[0, 4]])
     settings = LabelFileOptions(labels=LABELS, scar_labels=SCAR)
     files = label_files(root / "in")
-    return root, settings, correct_files(files, corrector, settings, root / "out")
+    return root, settings, run(files, corrector, settings, root / "out")
 
 
 def test_check_counts_slices_by_criterion(tmp_path, capsys):
@@ -262,7 +267,7 @@ def test_a_second_run_passes_over_what_is_finished(corrected, corrector):
     files = label_files(root / "in")
     (root / "out" / "good.json").unlink()  # as if stopped in between
     before = {p: p.stat().st_mtime_ns for p in (root / "out").rglob("*.nii.gz")}
-    assert correct_files(files, corrector, settings, root / "out") == summaries
+    assert run(files, corrector, settings, root / "out") == summaries
     after = {p: p.stat().st_mtime_ns for p in (root / "out").rglob("*.nii.gz")}
     assert {p.name for p in before if before[p] != after[p]} == {"good.nii.gz"}
     codes = corrector.population.codes
@@ -272,7 +277,7 @@ def test_a_second_run_passes_over_what_is_finished(corrected, corrector):
         (dataclasses.replace(corrector, population=drawn_anew), settings),
     ):
         with pytest.raises(InputError, match="3 of 3 files could not be corrected"):
-            correct_files(files, system, asked, root / "out")
+            run(files, system, asked, root / "out")
     assert {p: p.stat().st_mtime_ns for p in (root / "out").rglob("*.nii.gz")} == after
 
 
@@ -283,7 +288,7 @@ def test_slices_above_the_base_are_emptied_if_asked(tmp_path, corrector, order):
     save(tmp_path / "in" / "m.nii.gz", stack)
     settings = LabelFileOptions(labels=LABELS, trim=True, slice_order=order)
     files = label_files(tmp_path / "in")
-    (summary,) = correct_files(files, corrector, settings, tmp_path / "out")
+    (summary,) = run(files, corrector, settings, tmp_path / "out")
     assert (summary.left_out, summary.valid_after) == (1, 3)
     values = read_labels(tmp_path / "out" / "m.nii.gz").values
     out = 3 if order == "apex_first" else 0
@@ -369,7 +374,7 @@ def test_a_lost_slice_is_told_and_costs_no_other(tmp_path, corrector, monkeypatc
     files = label_files(tmp_path / "in")
     system = uncleaned(corrector)
     with caplog.at_level(logging.INFO):
-        (summary,) = correct_files(files, system, settings, tmp_path / "out")
+        (summary,) = run(files, system, settings, tmp_path / "out")
     assert (summary.lost, summary.left_out, summary.valid_after) == (3, 0, 2)
     assert "lost slices 2, 3, 6 (from 1)" in caplog.text
     assert "3 lost, 2 valid after" in caplog.text
@@ -379,7 +384,7 @@ def test_a_lost_slice_is_told_and_costs_no_other(tmp_path, corrector, monkeypatc
     np.testing.assert_array_equal(values[~lost], STACK[~lost])
     certificates = json.loads((tmp_path / "out" / "a.json").read_text())["certificates"]
     assert [one["route"] == "lost" for one in certificates] == lost.tolist()
-    assert correct_files(files, system, settings, tmp_path / "out") == [summary]
+    assert run(files, system, settings, tmp_path / "out") == [summary]
 
 
 def _bad(found):
@@ -392,5 +397,5 @@ def test_specks_far_apart_become_a_valid_ring(tmp_path, corrector):
     stack[1, 50, 60] = 2
     save(tmp_path / "m.nii", stack)
     settings = LabelFileOptions(labels=(2,))
-    (summary,) = correct_files(label_files(tmp_path), corrector, settings, tmp_path / "out")
+    (summary,) = run(label_files(tmp_path), corrector, settings, tmp_path / "out")
     assert (summary.valid_before, summary.valid_after) == (0, 2)
