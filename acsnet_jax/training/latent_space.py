@@ -245,7 +245,7 @@ def _expert_masks(scans: list[Scan], spec: InputSpec) -> _Experts:
     return _Experts(dataset.images.astype(bool), spacing_mm, dataset.scans)
 
 
-def _batches(values: np.ndarray, filling: float = 0) -> list[np.ndarray]:
+def _batches(values: np.ndarray, filling: float = 0.0) -> list[np.ndarray]:
     """Batches of one shape, the last filled up."""
     missing = np.full((-len(values) % _BATCH, *values.shape[1:]), filling, values.dtype)
     padded = np.concatenate([values, missing])
@@ -266,7 +266,7 @@ def _quality(
     experts: _Experts, encode: Callable, decode: Callable, thresholds: anatomy.Thresholds
 ) -> Quality:
     scores, before, after = [], [], []
-    spacings = _batches(experts.spacing_mm, filling=1)
+    spacings = _batches(experts.spacing_mm, filling=1.0)
     pairs = _pairs(experts.masks, encode, decode)
     for spacing_mm, (given, rebuilt) in zip(spacings, pairs, strict=True):
         scores.append(np.asarray(dice(rebuilt, given)))

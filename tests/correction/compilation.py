@@ -7,6 +7,7 @@ import collections
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from acsnet_jax import anatomy, latent
@@ -31,13 +32,13 @@ def rings(count, size, *, middle=(0.0, 0.0)):
 
 def make_corrector(seed):
     """A stage 3 of random weights: what it moves ends at the masks of its population."""
-    variables = MODEL.init(jax.random.key(seed), np.zeros((1, SIZE, SIZE, 1), np.float32))
+    variables = MODEL.init(jax.random.key(seed), jnp.zeros((1, SIZE, SIZE, 1)))
     codes = np.random.default_rng(seed).normal(size=(40, 4)).astype(np.float32)
     masks = np.packbits(rings(40, (SIZE, SIZE)), axis=-1)
     return Corrector(
         encode=Encode(MODEL, variables),
         decode=Decode(MODEL, variables),
-        population=Population(jax.numpy.asarray(codes), jax.numpy.asarray(masks)),
+        population=Population(jnp.asarray(codes), jnp.asarray(masks)),
         mixture=latent.fit_mixture(codes, 1, seed=0),
         thresholds=THRESHOLDS._replace(wall_max_mm=30.0 + seed),
         size=SIZE,
