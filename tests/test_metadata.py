@@ -22,7 +22,7 @@ def test_one_version_stands_everywhere():
 
 
 def test_what_a_contributor_is_sent_to_is_there():
-    named = set(re.findall(r"`([\w/]+(?:\.py|/))`", read("CONTRIBUTING.md")))
+    named = set(re.findall(r"`([\w/]+(?:\.py|\.md|/))`", read("CONTRIBUTING.md")))
     named = {name for name in named if "NAME" not in name}
     assert "acsnet_jax/anatomy/measures.py" in named
     missing = [
