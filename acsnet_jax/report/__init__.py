@@ -6,7 +6,6 @@
 - `write_damage`: all of its numbers.
 - `Violation`: one mask that fails.
 - `cohort`: a slice of each scan.
-- `corrections`: masks before and after.
 - `figure4`: a cine scan made LGE-like.
 - `montage`: image, expert, ours.
 - `overlay`: one segmentation.
@@ -40,7 +39,6 @@ from acsnet_jax.report.damage import damage_curves, damage_examples, damage_summ
 from acsnet_jax.report.figures import (
     Violation,
     cohort,
-    corrections,
     figure4,
     montage,
     overlay,
@@ -75,7 +73,6 @@ __all__ = [
     "cohort_text",
     "collect_violations",
     "config_text",
-    "corrections",
     "corrections_table",
     "damage_curves",
     "damage_examples",

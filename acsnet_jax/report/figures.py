@@ -298,51 +298,6 @@ def figure4(
     drawing.save(figure, path)
 
 
-@mpl.rc_context(drawing.STYLE)
-def corrections(
-    before: Bool[np.ndarray, "masks height width"],
-    after: Bool[np.ndarray, "masks height width"],
-    failed: Sequence[Sequence[str]],
-    path: pathlib.Path,
-    *,
-    spacing_mm: Spacing,
-) -> None:
-    """Draw masks before and after the latent correction, side by side.
-
-    Args:
-        before: masks as predicted.
-        after: the same masks corrected.
-        failed: names of the criteria that each mask failed before.
-        path: picture to write.
-        spacing_mm: (row, column) distance of pixel centres in mm.
-
-    Raises:
-        InputError: there is nothing to draw.
-    """
-    drawing.check_not_empty(len(before), "corrections")
-    columns = min(_MAX_COLUMNS, len(before))
-    blocks = -(-len(before) // columns)
-    figure = Figure((1.6 * columns + 0.3, 3.75 * blocks), layout="compressed")
-    grid = figure.subplots(2 * blocks, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for index, (given, mended, names) in enumerate(zip(before, after, failed, strict=True)):
-        block, column = divmod(index, columns)
-        box = drawing.crop_box([given[None], mended[None]], spacing_mm, margin_mm=6.0)
-        for axes, mask, other in (
-            (grid[2 * block, column], given, mended),
-            (grid[2 * block + 1, column], mended, given),
-        ):
-            axes.set_axis_on()
-            _draw_mask(axes, mask[box], spacing_mm)
-            drawing.draw_outline(axes, other[box], drawing.SECOND, width=0.8, style=":")
-            if column == 0:
-                axes.set_ylabel("before" if mask is given else "after")
-        grid[2 * block, column].set_title("\n".join(names) or "valid", fontsize=7)
-    figure.supxlabel("dotted: the outline of the other of the pair", fontsize=7)
-    drawing.save(figure, path)
-
-
 class Violation(NamedTuple):
     """A mask that fails delta.
 

@@ -44,8 +44,6 @@ def as_segmentation(scan):
         regions.enhancement,
         regions.core,
         np.ones(3, bool),
-        None,
-        (1.5, 1.5),
     )
 
 
@@ -83,9 +81,7 @@ def test_enhancement_that_nobody_assessed_is_null(scan):
 
 def test_an_empty_segmentation_has_no_fractions(scan):
     empty = np.zeros(scan.image.shape, bool)
-    result = features(
-        Segmentation(scan, empty, empty, empty, empty, np.zeros(3, bool), None, (1.5, 1.5))
-    )
+    result = features(Segmentation(scan, empty, empty, empty, empty, np.zeros(3, bool)))
     assert result.lv_volume_ml == 0
     assert result.scar_fraction is None
     assert result.slices_used == 0

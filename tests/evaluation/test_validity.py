@@ -5,7 +5,7 @@ import pytest
 from rings import make_corrector
 
 from acsnet_jax.evaluation.validity import validity_of, why_lost
-from acsnet_jax.types import Correction
+from acsnet_jax.types import Route
 
 
 @pytest.fixture(scope="module")
@@ -14,25 +14,18 @@ def corrector():
 
 
 @pytest.fixture
-def emptied(make_segmentation):
+def emptied(make_segmentation, certificates):
     """Slice 0 was never found, 1 lost by the correction, 2 cut by the volume checks, 3 is there."""
     whole = make_segmentation()
-    given = np.array([False, True, True, True])[:, None, None] & whole.myocardium
-    corrected = np.array([False, False, True, True])[:, None, None] & given
-    zeros = np.zeros(4)
-    correction = Correction(
-        mask=corrected,
-        alpha=zeros,
-        neighbour=np.full(4, -1),
-        distance=np.full(4, np.nan),
-        valid_before=np.array([False, False, True, True]),
-        failed_before=np.zeros((4, 2), bool),
-        pixels_changed=np.zeros(4, int),
-        empty=~given.any(axis=(1, 2)),
-    )
+    there, _, empty = certificates
+    lost = there._replace(route=Route.LOST, valid_before=False, valid_after=False)
     kept = np.array([False, False, False, True])
-    output = kept[:, None, None] & whole.myocardium
-    return dataclasses.replace(whole, myocardium=output, kept=kept, correction=correction)
+    return dataclasses.replace(
+        whole,
+        myocardium=kept[:, None, None] & whole.myocardium,
+        kept=kept,
+        certificates=(empty, lost, there, there._replace(kept=True)),
+    )
 
 
 def test_lost_slices_have_a_reason(emptied, corrector):
@@ -47,7 +40,7 @@ def test_lost_slices_have_a_reason(emptied, corrector):
 
 
 def test_without_a_correction_nothing_was_found(emptied):
-    assert why_lost(dataclasses.replace(emptied, correction=None), 2) == "never found"
+    assert why_lost(dataclasses.replace(emptied, certificates=()), 2) == "never found"
 
 
 def test_returning_nothing_is_not_valid(make_segmentation, corrector):

@@ -8,7 +8,6 @@ from acsnet_jax.evaluation.records import evaluate
 from acsnet_jax.pipeline import Inference
 from acsnet_jax.report import (
     Violation,
-    corrections,
     figure4,
     montage,
     overlay,
@@ -89,22 +88,18 @@ def test_figure4(make_segmentation, tmp_path):
     check_picture(tmp_path / "figure4.png")
 
 
-def test_corrections(correction, tmp_path):
-    before = np.asarray(correction.mask).copy()
-    before[1, 2, 2] = True
-    corrections(
-        before,
-        correction.mask,
-        [(), ("objects", "wall_min_mm"), ()],
-        tmp_path / "corrections.png",
-        spacing_mm=(1.5, 1.5),
-    )
-    check_picture(tmp_path / "corrections.png")
+@pytest.fixture
+def masks():
+    """Two squares with a hole, and nothing."""
+    masks = np.zeros((3, 16, 16), bool)
+    masks[:2, 4:12, 4:12] = True
+    masks[:2, 6:10, 6:10] = False
+    return masks
 
 
 @pytest.mark.parametrize("count", [1, 5])
-def test_violations(correction, tmp_path, count):
-    mask = np.asarray(correction.mask)[1]
+def test_violations(masks, tmp_path, count):
+    mask = masks[1]
     found = Violation(
         mask, (1.2, 1.8), "folder/a rather long name of a file, slice 3", ("objects",)
     )
