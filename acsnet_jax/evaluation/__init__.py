@@ -6,6 +6,11 @@
 - `DamageStudy`: how methods fare on damaged masks.
 - `compare`: what they make of them.
 - `predict_slices`: the masks that are to be damaged.
+- `CandidateGrid`: autoencoders that are to be compared.
+- `CrossValidation`: how they are judged.
+- `AutoencoderStudy`: what they are worth, and which is chosen.
+- `choose`: the rule of one standard error.
+- `cross_validate`: trains and judges them inside the training patients.
 - `Evaluation`: the records of many scans.
 - `evaluate`: segmentations against expert labels.
 - `evaluate_scan`: one of them.
@@ -37,6 +42,8 @@
 - `worst_scan`: the patient of lowest Dice.
 """
 
+from acsnet_jax.evaluation.autoencoders import AutoencoderStudy, CandidateGrid, choose
+from acsnet_jax.evaluation.cross_validation import CrossValidation, cross_validate
 from acsnet_jax.evaluation.damage import KINDS, STRENGTHS, damage
 from acsnet_jax.evaluation.damage_study import DamageStudy, compare, predict_slices
 from acsnet_jax.evaluation.headline import Number, Targets, headline_numbers
@@ -70,6 +77,9 @@ __all__ = [
     "LOCATIONS",
     "STRENGTHS",
     "STRUCTURES",
+    "AutoencoderStudy",
+    "CandidateGrid",
+    "CrossValidation",
     "DamageStudy",
     "Evaluation",
     "Number",
@@ -82,7 +92,9 @@ __all__ = [
     "Targets",
     "Validity",
     "VolumeRecord",
+    "choose",
     "compare",
+    "cross_validate",
     "damage",
     "evaluate",
     "evaluate_scan",

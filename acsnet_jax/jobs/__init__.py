@@ -10,4 +10,5 @@ Nothing is imported here, so that a program loads only what it needs.
 - `predict`: scans segmented.
 - `prepare`: a cohort looked at and stored.
 - `reproduce`: all of it.
+- `select_autoencoder`: its dimension, epochs and damage, inside the training patients.
 """

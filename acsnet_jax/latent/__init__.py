@@ -23,6 +23,7 @@ from acsnet_jax.latent.mixture import (
 )
 from acsnet_jax.latent.neighbours import nearest
 from acsnet_jax.latent.population import (
+    AcceptanceError,
     Accepted,
     draw_batches,
     draw_population,
@@ -31,6 +32,7 @@ from acsnet_jax.latent.population import (
 )
 
 __all__ = [
+    "AcceptanceError",
     "Accepted",
     "Mixture",
     "Score",

@@ -24,6 +24,18 @@ _TRIAL_BATCHES = 8
 _HOPELESS = 0.01
 
 
+class AcceptanceError(InputError):
+    """The decoder makes hardly any valid mask of the mixture's codes.
+
+    Attributes:
+        acceptance: share of the codes that were accepted.
+    """
+
+    def __init__(self, message: str, *, acceptance: float):
+        super().__init__(message)
+        self.acceptance = acceptance
+
+
 def draw_population(
     key: Key[Array, ""] | UInt32[Array, "2"],
     mixture: Mixture,
@@ -61,7 +73,8 @@ def draw_population(
         all that were drawn.
 
     Raises:
-        InputError: acceptance is hopeless, or the masks' width is no multiple of 8.
+        AcceptanceError: acceptance is hopeless.
+        InputError: the masks' width is no multiple of 8.
 
     References:
         Paper, Methods, "Stage 3" (re-sampling scheme).
@@ -152,8 +165,9 @@ def _check_acceptance(accepted, size, batches, batch, max_batches):
     rate = accepted / (batches * batch)
     hopeless = batches >= _TRIAL_BATCHES and rate < _HOPELESS
     if hopeless or (max_batches is not None and batches >= max_batches):
-        raise InputError(
+        raise AcceptanceError(
             f"only {accepted} of {size} valid codes after {batches} batches of {batch} "
             f"(acceptance {rate:.2%}): train the autoencoder longer, fit more mixture components, "
-            "or loosen the thresholds"
+            "or loosen the thresholds",
+            acceptance=rate,
         )

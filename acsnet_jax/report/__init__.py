@@ -1,5 +1,7 @@
 """Tables, figures and the HTML report of a study.
 
+- `autoencoders_summary`: table of autoencoders that were compared, and the choice.
+- `write_autoencoders`: the same in three files.
 - `damage_curves`: figure of the damage study.
 - `damage_examples`: some of its masks.
 - `damage_summary`: its table.
@@ -35,6 +37,7 @@
 - `write_validity`: the same as tables and a picture.
 """
 
+from acsnet_jax.report.autoencoders import autoencoders_summary, write_autoencoders
 from acsnet_jax.report.damage import damage_curves, damage_examples, damage_summary, write_damage
 from acsnet_jax.report.figures import (
     Violation,
@@ -69,6 +72,7 @@ __all__ = [
     "TextTable",
     "Violation",
     "aligned",
+    "autoencoders_summary",
     "cohort",
     "cohort_text",
     "collect_violations",
@@ -91,6 +95,7 @@ __all__ = [
     "violations",
     "worst_case",
     "worst_pictures",
+    "write_autoencoders",
     "write_csv",
     "write_damage",
     "write_report",

@@ -1,12 +1,9 @@
 """From training runs to a bundle: the latent space is fitted, and everything put in one folder."""
 
 import dataclasses
-import json
 import logging
 import pathlib
 from collections.abc import Callable
-
-import ml_collections
 
 from acsnet_jax import bundle
 from acsnet_jax.correction import CorrectionOptions
@@ -15,8 +12,8 @@ from acsnet_jax.pipeline import Inference
 from acsnet_jax.training import cohort as cohorts
 from acsnet_jax.training.latent_space import LatentOptions, LatentSpace, fit_latent_space
 from acsnet_jax.training.loop import train_and_evaluate
-from acsnet_jax.training.runs import as_network, load_run
-from acsnet_jax.training.settings import Config, RunSettings
+from acsnet_jax.training.runs import as_network, load_run, run_config
+from acsnet_jax.training.settings import RunSettings
 from acsnet_jax.training.state import TrainState
 from acsnet_jax.types import InputError
 
@@ -110,8 +107,7 @@ def train_dimension(
     autoencoder: pathlib.Path, cohort: cohorts.Cohort, dimension: int
 ) -> pathlib.Path:
     """The run of one latent dimension, beside the given run and like it in everything else."""
-    record = json.loads((autoencoder / "config.json").read_text())
-    config: Config = ml_collections.ConfigDict(record)
+    config = run_config(autoencoder)
     if config.model.latent == dimension:
         return autoencoder
     config.model.latent = dimension

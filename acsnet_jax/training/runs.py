@@ -8,10 +8,22 @@ import ml_collections
 
 from acsnet_jax.bundle import Network
 from acsnet_jax.training.checkpoint import Checkpoints
-from acsnet_jax.training.settings import RunSettings, input_size, settings_of, task_of
+from acsnet_jax.training.settings import Config, RunSettings, input_size, settings_of, task_of
 from acsnet_jax.training.sharding import data_mesh, replicated
 from acsnet_jax.training.state import TrainState, create
 from acsnet_jax.types import InputError
+
+
+def run_config(folder: pathlib.Path) -> Config:
+    """The config of a training run, finished or not.
+
+    Raises:
+        InputError: the folder holds no run.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise InputError(f"{folder} holds no training run (no config.json); train there first")
+    return ml_collections.ConfigDict(json.loads(path.read_text()))
 
 
 def load_run(folder: pathlib.Path) -> tuple[RunSettings, TrainState]:
@@ -20,10 +32,7 @@ def load_run(folder: pathlib.Path) -> tuple[RunSettings, TrainState]:
     Raises:
         InputError: the folder holds no run, or one without a checkpoint.
     """
-    path = folder / "config.json"
-    if not path.is_file():
-        raise InputError(f"{folder} holds no training run (no config.json); train there first")
-    settings = settings_of(ml_collections.ConfigDict(json.loads(path.read_text())))
+    settings = settings_of(run_config(folder))
     task = task_of(settings, 1)
     size = input_size(settings.task, settings.spec)
     like = jax.eval_shape(

@@ -1,0 +1,65 @@
+"""Latent dimension, epochs and damage of the autoencoder, chosen inside the training patients."""
+
+import json
+import logging
+import pathlib
+
+import ml_collections
+
+from acsnet_jax import report
+from acsnet_jax.correction import CorrectionOptions
+from acsnet_jax.evaluation.autoencoders import CandidateGrid
+from acsnet_jax.evaluation.cross_validation import CrossValidation, cross_validate
+from acsnet_jax.training import cohort as cohorts
+from acsnet_jax.training.latent_space import LatentOptions
+from acsnet_jax.training.loop import write_config
+from acsnet_jax.training.runs import run_config
+from acsnet_jax.training.settings import Config, from_config
+from acsnet_jax.types import InputError
+
+_LOG = logging.getLogger(__name__)
+
+
+def select_autoencoder(config: Config, workdir: pathlib.Path) -> None:
+    """Compare ``config.candidates`` on the training patients of ``config.run`` and name the choice.
+
+    The run gives cohort, division, and all of the training that the candidates do not name; it need
+    not be finished. `workdir` gets ``selection.json``, ``.csv`` and ``.md``, and ``results/``, from
+    which a comparison that stopped goes on.
+
+    Raises:
+        InputError: no run of an autoencoder with its division, too few patients, or `workdir` holds
+            a comparison of another config, run or division.
+    """
+    run = pathlib.Path(config.run)
+    trained = run_config(run)
+    if trained.task != "autoencoder":
+        raise InputError(f"{run} trained {trained.task!r}; give the run of an autoencoder")
+    division = _folder_of_division(run)
+    held_out = json.loads((division / "split.json").read_text())["test"]
+    candidates = from_config(CandidateGrid, config.candidates).candidates()
+    kept = {**config.to_dict(), "trained": trained.to_dict(), "held_out": held_out}
+    write_config(ml_collections.ConfigDict(kept), workdir)
+    cohort = cohorts.load(from_config(cohorts.CohortOptions, trained.data), division)
+    study = cross_validate(
+        trained,
+        cohort.train,
+        candidates,
+        from_config(CrossValidation, config.validation),
+        latent=from_config(LatentOptions, config.latent),
+        correction=from_config(CorrectionOptions, config.correction),
+        folder=workdir,
+    )
+    report.write_autoencoders(study, workdir)
+    _LOG.info("see %s", workdir / "selection.md")
+    _LOG.info("%s", report.autoencoders_summary(study))
+
+
+def _folder_of_division(run: pathlib.Path) -> pathlib.Path:
+    """Where the run's ``split.json`` is: in its folder, or in that of a whole study around it."""
+    for folder in (run, run.parent):
+        if (folder / "split.json").is_file():
+            return folder
+    raise InputError(
+        f"{run} has no split.json, in which a run writes down who is held out; start that training"
+    )
