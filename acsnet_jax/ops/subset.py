@@ -27,7 +27,7 @@ def on_subset(
         arrays: tree of arrays, masks last.
         block: masks at once.
         fill: tree like the function's result, of scalars: the result of masks not selected.
-        cost: how dear each mask is; masks alike then share a block, and one dear mask does not
+        cost: how costly each mask is; masks alike share a block then, and one costly mask does not
             slow down the others.
 
     Returns:
