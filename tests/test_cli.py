@@ -30,7 +30,8 @@ def test_without_a_command_each_is_named_with_its_line(arguments, monkeypatch, c
     ):
         (line,) = (line for line in lines if line.split()[:1] == [name])
         assert line.endswith(".")
-    assert "  train       Train one of the three networks." in lines
+    stripped = [line.split(maxsplit=1) for line in lines]
+    assert ["train", "Train one of the three networks."] in stripped
 
 
 def test_the_version_is_that_of_the_package(monkeypatch, capsys):
