@@ -3,10 +3,12 @@
 ``bundle.json`` holds the version, the networks' sizes, the input spec, delta's thresholds and how
 the system is used; ``lv.npz``, ``myo.npz`` and ``autoencoder.npz`` the networks' variables;
 ``latent.npz`` mixture and population. A bundle without the two segmentation networks is stage 3
-alone, which checks and corrects masks from anywhere.
+alone, which checks and corrects masks from anywhere. In compact form a bundle keeps half of the
+precision, and of the population the codes only.
 """
 
 import dataclasses
+import functools
 import json
 import pathlib
 import zipfile
@@ -19,7 +21,7 @@ from flax import traverse_util
 from jaxtyping import PyTree
 
 from acsnet_jax import __version__
-from acsnet_jax.anatomy import Thresholds
+from acsnet_jax.anatomy import Thresholds, is_valid
 from acsnet_jax.anatomy.cleanup import CleanupWeights
 from acsnet_jax.correction import CorrectionOptions, Corrector
 from acsnet_jax.files import replacing_folder, tuples_for_lists, write_json
@@ -27,6 +29,7 @@ from acsnet_jax.latent import Mixture
 from acsnet_jax.models import Autoencoder, Decode, Delineate, Encode, Localise, ResUNet
 from acsnet_jax.pipeline import Bundle, Inference
 from acsnet_jax.preprocess.stages import InputSpec
+from acsnet_jax.prior import decoded_population
 from acsnet_jax.types import InputError, Population
 
 FORMAT = 2
@@ -60,6 +63,7 @@ def save(
     correction: CorrectionOptions,
     *,
     training: dict[str, Any],
+    compact: bool = False,
 ) -> None:
     """Write a bundle; the folder appears complete or not at all.
 
@@ -71,11 +75,15 @@ def save(
         inference: how the cascade is to be used.
         correction: how masks are to be corrected.
         training: what it was trained on, as JSON values; no patient's identity.
+        compact: whether variables and codes are kept in half precision, which has to hold them
+            (`acsnet_jax.prior.half_precision`), and masks of the population not at all.
 
     Raises:
-        InputError: the folder exists.
+        InputError: the folder exists, or compact form does not hold the bundle.
     """
     check_absent(folder)
+    if compact and spec.myo_spacing_mm is None:
+        raise InputError("compact form needs one spec.myo_spacing_mm, at which masks are checked")
     record = {
         "format": FORMAT,
         "version": __version__,
@@ -91,8 +99,11 @@ def save(
         write_json(record, temporary / "bundle.json")
         for name, network in networks.items():
             flat = dict(traverse_util.flatten_dict(network.variables, sep="/"))
-            _write_arrays(temporary / f"{name}.npz", flat)
+            _write_arrays(temporary / f"{name}.npz", _halved(flat) if compact else flat)
         arrays = {**latent.mixture._asdict(), **latent.population._asdict()}
+        if compact:
+            arrays |= _halved({"codes": arrays["codes"]})
+            del arrays["masks"]
         _write_arrays(temporary / "latent.npz", arrays)
 
 
@@ -147,7 +158,8 @@ def load_corrector(
     """Read stage 3 of a bundle.
 
     Args:
-        folder: written by `save`, with or without the segmentation networks.
+        folder: written by `save`, with or without the segmentation networks;
+            `acsnet_jax.prior.SHIPPED` for the one that ships with the package.
         correction: options of `CorrectionOptions` to replace.
 
     Raises:
@@ -159,12 +171,21 @@ def load_corrector(
     arrays = _read_arrays(folder / "latent.npz")
     model = Autoencoder(**network.sizes)
     spec = InputSpec(**record["spec"])
+    decode = Decode(model, network.variables)
+    thresholds = Thresholds(**record["thresholds"])
+    if "masks" in arrays:
+        population = Population(*(jnp.asarray(arrays[name]) for name in Population._fields))
+    else:
+        delta = functools.partial(
+            is_valid, spacing_mm=(spec.myo_spacing_mm,) * 2, thresholds=thresholds
+        )
+        population = decoded_population(arrays["codes"], decode, delta)
     return Corrector(
         encode=Encode(model, network.variables),
-        decode=Decode(model, network.variables),
-        population=Population(*(jnp.asarray(arrays[name]) for name in Population._fields)),
+        decode=decode,
+        population=population,
         mixture=Mixture(*(jnp.asarray(arrays[name]) for name in Mixture._fields)),
-        thresholds=Thresholds(**record["thresholds"]),
+        thresholds=thresholds,
         size=spec.mask_size,
         spacing_mm=spec.myo_spacing_mm,
         options=CorrectionOptions(**{**record["correction"], **(correction or {})}),
@@ -203,6 +224,16 @@ def _read_network(folder: pathlib.Path, record: dict[str, Any], name: str) -> Ne
     return Network(tuples_for_lists(record["networks"][name]), variables)
 
 
+def _halved(arrays: dict[str, Any]) -> dict[str, np.ndarray]:
+    halved = {name: np.asarray(array, np.float16) for name, array in arrays.items()}
+    for name, array in arrays.items():
+        if not np.array_equal(halved[name].astype(np.float32), array):
+            raise InputError(
+                f"half precision does not hold {name}: round it first, or keep it whole"
+            )
+    return halved
+
+
 def _write_arrays(path: pathlib.Path, arrays: Mapping[str, Any]) -> None:
     plain: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
     np.savez_compressed(path, **plain)
@@ -211,6 +242,9 @@ def _write_arrays(path: pathlib.Path, arrays: Mapping[str, Any]) -> None:
 def _read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return dict(arrays)
+            return {
+                name: array.astype(np.float32) if array.dtype == np.float16 else array
+                for name, array in arrays.items()
+            }
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is missing or damaged: {error}; restore the bundle") from error

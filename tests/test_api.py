@@ -23,7 +23,7 @@ LAYERS = (
     {"synthesis"},
     {"models", "latent", "clinical"},
     {"correction"},
-    {"pipeline"},
+    {"pipeline", "prior"},
     {"bundle"},
     {"training"},
     {"evaluation"},

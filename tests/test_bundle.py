@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import jax
@@ -122,3 +123,18 @@ def test_damage_is_named(tmp_path, parts, name):
 def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
     with pytest.raises(InputError, match="no bundle"):
         bundles.load(tmp_path)
+
+
+def test_compact_form_refuses_what_it_would_not_hold(tmp_path, parts):
+    networks, space = parts
+
+    def save_compact(spec, networks):
+        bundles.save(
+            tmp_path / "b", networks, space, spec, Inference(), OPTIONS, training={}, compact=True
+        )
+
+    with pytest.raises(InputError, match="half precision does not hold params/"):
+        save_compact(SPEC, networks)
+    with pytest.raises(InputError, match=r"one spec\.myo_spacing_mm"):
+        save_compact(dataclasses.replace(SPEC, myo_spacing_mm=None), networks)
+    assert not (tmp_path / "b").exists()
