@@ -133,7 +133,7 @@ def fit_latent_space(
     # codes have no spacing of their own: with native grids theirs is the cohort's usual one
     usual_mm = as_leaves(np.median(shown.spacing_mm, axis=0))
     is_valid = Partial(anatomy.is_valid, spacing_mm=usual_mm, thresholds=thresholds)
-    codes = _encode(shown.masks, encode)
+    codes = encode_masks(shown.masks, encode)
     mixture = latent.fit_mixture(codes, options.components, seed=options.seed)
     earlier = _earlier(draws, mixture, thresholds, options)
     if earlier:
@@ -155,7 +155,7 @@ def fit_latent_space(
         _max_change(lge, spec),
         acceptance,
         {
-            name: _quality(_expert_masks(scans, spec), encode, decode, thresholds)
+            name: quality_of(_expert_masks(scans, spec), encode, decode, thresholds)
             for name, scans in (
                 ("training", train),
                 ("held-out LGE", [scan for scan in cohort.test if scan.modality == "lge"]),
@@ -213,7 +213,7 @@ def select_latent(
     """
     experts = _expert_masks(train, spec)
     masks = experts.masks
-    codes = {d: _encode(masks, encode) for d, (encode, _) in encoders.items()}
+    codes = {d: encode_masks(masks, encode) for d, (encode, _) in encoders.items()}
     with tqdm(desc="mixtures", unit="fit", disable=None) as bar:
         scores = latent.select(
             codes,
@@ -230,19 +230,25 @@ def _advance(bar: tqdm, done: int) -> None:
     bar.update(done - bar.n)
 
 
-class _Experts(NamedTuple):
-    """Expert masks, each with the spacing of its own working grid, and its scan's index."""
+class ExpertMasks(NamedTuple):
+    """Expert masks.
+
+    Attributes:
+        masks: each centred on its own centroid.
+        spacing_mm: of the working grid of each.
+        scans: index of the scan of each.
+    """
 
     masks: Bool[np.ndarray, "n size size"]
     spacing_mm: Float32[np.ndarray, "n 2"]
     scans: np.ndarray
 
 
-def _expert_masks(scans: list[Scan], spec: InputSpec) -> _Experts:
+def _expert_masks(scans: list[Scan], spec: InputSpec) -> ExpertMasks:
     dataset = mask_dataset(scans, spec)
     spacings = np.array([make_grid(scan, spec.myo_spacing_mm).spacing_mm for scan in scans])
     spacing_mm = spacings[dataset.scans].astype(np.float32)
-    return _Experts(dataset.images.astype(bool), spacing_mm, dataset.scans)
+    return ExpertMasks(dataset.images.astype(bool), spacing_mm, dataset.scans)
 
 
 def _batches(values: np.ndarray, filling: float = 0.0) -> list[np.ndarray]:
@@ -252,7 +258,10 @@ def _batches(values: np.ndarray, filling: float = 0.0) -> list[np.ndarray]:
     return np.split(padded, len(padded) // _BATCH)
 
 
-def _encode(masks: np.ndarray, encode: Callable) -> np.ndarray:
+def encode_masks(
+    masks: Bool[np.ndarray, "n height width"], encode: Callable
+) -> Float32[np.ndarray, "n latent"]:
+    """Codes of any number of masks, batch by batch."""
     parts = [np.asarray(encode(jnp.asarray(part, jnp.float32))) for part in _batches(masks)]
     return np.concatenate(parts)[: len(masks)]
 
@@ -262,9 +271,10 @@ def _rebuilt_dice(masks: np.ndarray, encode: Callable, decode: Callable) -> floa
     return float(np.concatenate(scores)[: len(masks)].mean())
 
 
-def _quality(
-    experts: _Experts, encode: Callable, decode: Callable, thresholds: anatomy.Thresholds
+def quality_of(
+    experts: ExpertMasks, encode: Callable, decode: Callable, thresholds: anatomy.Thresholds
 ) -> Quality:
+    """How well masks are rebuilt, and how many, before and after, satisfy delta."""
     scores, before, after = [], [], []
     spacings = _batches(experts.spacing_mm, filling=1.0)
     pairs = _pairs(experts.masks, encode, decode)
