@@ -11,6 +11,7 @@ grid: pixels that are not square make them smaller.
 
 import ml_collections
 
+from acsnet_jax import bundle, prior
 from acsnet_jax.anatomy import Thresholds
 from acsnet_jax.config import section
 
@@ -28,17 +29,8 @@ def get_config():
             "bundle": "",  # whose thresholds to take
             "experts": "",  # expert masks of the same labels, to fit the thresholds to instead
             "coverage": 0.99,  # share of expert masks that each criterion alone accepts
-            # Without both. Fitted to the 543 expert slices of EMIDEC (99%, 1.4 to 1.9 mm), rounded
-            # outward.
-            "thresholds": section(
-                Thresholds(
-                    circularity_epi=0.94,
-                    circularity_endo=0.9,
-                    convexity_defect_mm=2.0,
-                    wall_min_mm=2.5,
-                    wall_max_mm=19.0,
-                    gap_max_deg=100.0,
-                )
-            ),
+            # Without both: those of the prior that ships with the package; configs/prior.py has the
+            # reasons. gap_max_deg=100 where open rings may be right.
+            "thresholds": section(Thresholds(**bundle.provenance(prior.SHIPPED)["thresholds"])),
         }
     )

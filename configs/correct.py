@@ -1,13 +1,12 @@
-"""Correct the masks of any tool (nnU-Net, TotalSegmentator, MONAI) with a bundle.
+"""Correct the masks of any tool (nnU-Net, TotalSegmentator, MONAI).
 
-    python -m experiments.correct --config.input=PATH --config.labels=2,3 --config.bundle=DIR \
-        --workdir=OUT
+    python -m experiments.correct --config.input=PATH --config.labels=2,3 --workdir=OUT
 
-PATH is a NIfTI file of labels, or a folder of them with its subfolders; DIR a bundle, or stage 3
-alone. Some seconds a file on two CPU cores, after half a minute of compilation. Writes
-OUT/NAME.nii.gz on the file's own grid, OUT/NAME.json with a certificate a slice (slice_index counts
-from 0 in the file's own order), and OUT/corrections.csv. Slices that satisfy delta on the file's
-own grid come back as they were.
+PATH is a NIfTI file of labels, or a folder of them with its subfolders. Without --config.bundle=DIR
+(a bundle, or stage 3 alone) the prior that ships with the package corrects them. Some seconds a
+file on two CPU cores, after half a minute of compilation. Writes OUT/NAME.nii.gz on the file's own
+grid, OUT/NAME.json with a certificate a slice (slice_index counts from 0 in the file's own order),
+and OUT/corrections.csv. Slices that satisfy delta on the file's own grid come back as they were.
 """
 
 import ml_collections
@@ -21,7 +20,8 @@ def get_config():
     return ml_collections.ConfigDict(
         {
             "workdir": "runs/correct",  # folder for everything that is written
-            "bundle": "",  # a bundle's folder, or one of stage 3 alone
+            # A bundle, or one of stage 3 alone; "" for the prior that ships with the package.
+            "bundle": "",
             "input": "",  # a file of labels, or a folder of them
             "pattern": "**/*",  # which files of a folder, such as Case_*/Contours/*.nii.gz
             # Values that together make the myocardium, such as 2,3; "" all above 0. Pixels that are

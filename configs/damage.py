@@ -23,6 +23,8 @@ def get_config():
         {
             "workdir": "runs/damage",  # folder for everything that is written
             "bundle": "runs/bundle",  # folder of a trained system
+            # Stage 3 of another bundle, or "prior" for the one that ships; "" for the bundle's own.
+            "corrector": "",
             "split": "",  # a training run, whose split.json says who was held out
             "turn": 0,  # 1..7 stores every held-out scan turned or mirrored, as in evaluate.py
             "seed": 0,  # of the damage

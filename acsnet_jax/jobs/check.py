@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
-from acsnet_jax import anatomy, report
+from acsnet_jax import anatomy, prior, report
 from acsnet_jax import bundle as bundles
 from acsnet_jax.evaluation.label_files import Checked, check_labels, fit_to_files
 from acsnet_jax.io.masks import find_masks, geometry_notes, mask_of, parse_labels, read_labels
@@ -72,7 +72,9 @@ def thresholds_of(config: Config, labels: Sequence[int]) -> anatomy.Thresholds:
         _LOG.info("thresholds: those of %s", config.bundle)
         return anatomy.Thresholds(**bundles.provenance(config.bundle)["thresholds"])
     if not config.experts:
-        _LOG.info("thresholds: config.thresholds")
+        shipped = anatomy.Thresholds(**bundles.provenance(prior.SHIPPED)["thresholds"])
+        ours = f"no bundle given: {prior.SHIPPED_NAME}"
+        _LOG.info("thresholds: %s", ours if given == shipped else "config.thresholds")
         return given
     files = find_masks(config.experts, labels, pattern=config.pattern, axis=config.axis)
     checked = [

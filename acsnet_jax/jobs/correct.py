@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from tqdm import tqdm
 
 from acsnet_jax import bundle as bundles
-from acsnet_jax import report
+from acsnet_jax import prior, report
 from acsnet_jax.correction import Corrector, lost_message, lost_slices
 from acsnet_jax.correction.labels import FileSummary, LabelFileOptions, Order, correct_labels
 from acsnet_jax.correction.results import Results, total_text
@@ -22,11 +22,13 @@ _LOG = logging.getLogger(__name__)
 def correct(config: Config, workdir: pathlib.Path) -> list[FileSummary]:
     """Correct the masks at ``config.input`` with ``config.bundle``, and write them to `workdir`.
 
+    Without a bundle, the prior that ships with the package corrects them.
+
     Raises:
-        InputError: no input, labels or bundle; see `correct_files`.
+        InputError: no input or labels; see `correct_files`.
     """
     if not config.bundle:
-        raise InputError("config.bundle is not set; give it with --config.bundle=PATH")
+        _LOG.info("no bundle given: %s", prior.SHIPPED_NAME)
     if not config.input:
         raise InputError("config.input is not set; give it with --config.input=PATH")
     labels = parse_labels(config.labels)
@@ -41,7 +43,9 @@ def correct(config: Config, workdir: pathlib.Path) -> list[FileSummary]:
         slice_order=config.slice_order or LabelFileOptions.slice_order,
         max_change=config.max_change,
     )
-    corrector = bundles.load_corrector(config.bundle, correction=config.correction.to_dict())
+    corrector = bundles.load_corrector(
+        config.bundle or prior.SHIPPED, correction=config.correction.to_dict()
+    )
     results = Results.of(workdir, options, corrector)
     results.check_apart(pathlib.Path(config.input), files)
     return correct_files(files, corrector, options, results)

@@ -4,11 +4,12 @@ import logging
 import pathlib
 
 from acsnet_jax import bundle as bundles
-from acsnet_jax import report
+from acsnet_jax import prior, report
 from acsnet_jax.evaluation.damage_study import compare, predict_slices
 from acsnet_jax.evaluation.held_out import load_held_out
 from acsnet_jax.training.cohort import CohortOptions
 from acsnet_jax.training.settings import Config, from_config
+from acsnet_jax.types import InputError
 
 _LOG = logging.getLogger(__name__)
 
@@ -29,7 +30,17 @@ def study_damage(config: Config, workdir: pathlib.Path) -> None:
     data = from_config(CohortOptions, config.data)
     cohort = load_held_out(data, workdir, split=config.split, turn=config.turn)
     slices = predict_slices(cohort.test, bundle)
-    study, examples = compare(slices, bundle.corrector, seed=config.seed)
+    corrector = bundle.corrector
+    if config.corrector:
+        folder = prior.SHIPPED if config.corrector == "prior" else config.corrector
+        corrector = bundles.load_corrector(folder, correction=config.correction.to_dict())
+    if (corrector.size, corrector.spacing_mm) != (bundle.corrector.size, slices.spacing_mm[0]):
+        raise InputError(
+            f"stage 3 of {config.corrector or config.bundle} works on {corrector.size} pixels of "
+            f"{corrector.spacing_mm} mm; the bundle's masks have {bundle.corrector.size} of "
+            f"{slices.spacing_mm[0]} mm: choose one of the same size"
+        )
+    study, examples = compare(slices, corrector, seed=config.seed)
     report.write_damage(study, examples, workdir)
     _LOG.info("%s", report.damage_summary(study))
     _LOG.info("see %s", workdir / "damage.md")

@@ -19,6 +19,7 @@ from acsnet_jax.evaluation.label_files import check_labels
 from acsnet_jax.io.masks import label_files, mask_of, read_labels
 from acsnet_jax.jobs.check import check
 from acsnet_jax.jobs.correct import correct, correct_files
+from acsnet_jax.prior import SHIPPED, SHIPPED_NAME
 from acsnet_jax.types import InputError, Route
 from configs import check as check_config
 from configs import correct as correct_config
@@ -178,6 +179,23 @@ def test_thresholds_of_experts_and_of_a_bundle(tmp_path, caplog, monkeypatch):
         check_files(path, tmp_path / "out", bundle="x", experts="y")
 
 
+def test_without_a_bundle_masks_are_held_against_the_shipped_prior(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("acsnet_jax"), "propagate", True)
+    path = save(tmp_path / "in" / "good.nii", STACK[[0, 4]])
+    config = check_config.get_config()
+    config.input, config.labels = str(path), "2,3"
+    with caplog.at_level(logging.INFO):
+        (one,) = check(config, tmp_path / "out")
+        config.thresholds.wall_max_mm = 9.0
+        (other,) = check(config, tmp_path / "other")
+    assert one.valid.all() and other.invalid.all()
+    told = [line for line in caplog.messages if line.startswith("thresholds:")]
+    assert told == [f"thresholds: no bundle given: {SHIPPED_NAME}", "thresholds: config.thresholds"]
+    bounds = bundles.provenance(SHIPPED)["thresholds"]
+    demands = [row["demand"] for row in rows_of(tmp_path / "out" / "criteria.csv")]
+    assert f"wall_max_mm <= {bounds['wall_max_mm']:.4g}" in demands
+
+
 def test_one_bad_file_does_not_stop_the_check(tmp_path, capsys):
     save(tmp_path / "in" / "good.nii", STACK[[0, 4]])
     (tmp_path / "in" / "bad.nii").write_text("no NIfTI")
@@ -299,7 +317,7 @@ def test_slices_above_the_base_are_emptied_if_asked(tmp_path, corrector, order):
     assert [one["kept"] for one in certificates] == [k != out for k in range(4)]
 
 
-def test_one_bad_file_does_not_stop_the_corrections(tmp_path, corrector, monkeypatch):
+def test_one_bad_file_does_not_stop_the_corrections(tmp_path, corrector, monkeypatch, caplog):
     asked = {}
 
     def load_corrector(folder, *, correction):
@@ -330,9 +348,12 @@ def test_one_bad_file_does_not_stop_the_corrections(tmp_path, corrector, monkeyp
     config.trim = True
     with pytest.raises(InputError, match=r"slice_order.*apex_first, base_first"):
         correct(config, tmp_path / "out")
-    config.bundle = ""
-    with pytest.raises(InputError, match=r"config\.bundle is not set"):
-        correct(config, tmp_path / "out")
+    config.trim, config.bundle = False, ""
+    monkeypatch.setattr(logging.getLogger("acsnet_jax"), "propagate", True)
+    with caplog.at_level(logging.INFO):
+        correct(config, tmp_path / "shipped")
+    assert asked["folder"] == SHIPPED
+    assert f"no bundle given: {SHIPPED_NAME}" in caplog.text
 
 
 def test_a_stand_in_is_certified_as_what_it_is(tmp_path, corrector, monkeypatch):
