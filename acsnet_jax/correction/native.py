@@ -91,7 +91,8 @@ def correct_native(
         corrector: stage 3.
         working: the same masks on the working grid, where they come from there.
     """
-    empty = ~np.any(masks, axis=(1, 2))
+    # a speck may vanish on its way from the working grid: it was a mask all the same
+    empty = ~np.any(masks if working is None else working, axis=(1, 2))
     _, failed = measure_stack(masks, grid.native_spacing_mm, corrector.thresholds)
     if working is not None:
         failed |= measure_stack(working, grid.spacing_mm, corrector.thresholds)[1]

@@ -136,6 +136,21 @@ def test_a_prediction_is_judged_where_it_was_predicted_too(corrector):
     assert not one.valid_before and one.pixels_changed == 0
 
 
+def test_a_speck_that_vanishes_on_its_way_is_not_forgotten(corrector):
+    working = np.zeros((1, *SHAPE), bool)
+    working[0, 44, 46] = True
+    rendered, _ = native.render_native(working, GRID, corrector)
+    assert not rendered.any()
+    (one,) = certify(
+        correct_native(rendered, GRID, corrector, working=working),
+        PIXELS,
+        scan_id="x",
+        kept=np.ones(1, bool),
+    )
+    assert not one.empty and not one.valid_before
+    assert one.route is Route.LOST or (one.valid_after and one.pixels_changed > 0)
+
+
 def test_without_its_cleaned_pose_the_latent_space_has_to_do_all(corrector):
     given = with_island()[None]
     found = correct_native(given, GRID, options(corrector, cleaned_pose=False))
