@@ -8,19 +8,19 @@ import os
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import jax
-import ml_collections
 from absl import logging as absl_logging
 
 from acsnet_jax import config as configs
+from acsnet_jax.config import Config
 from acsnet_jax.types import InputError
 
 _OPTIONS = ("--config", "--workdir", "--print_config", "--help")
 
 
-def run(main: Callable[[Any, pathlib.Path], object], default_config: str) -> None:
+def run(main: Callable[[Config, pathlib.Path], object], default_config: str) -> None:
     """Run `main(config, workdir)` as the command line says.
 
     Args:
@@ -40,9 +40,7 @@ def run(main: Callable[[Any, pathlib.Path], object], default_config: str) -> Non
         _stop(str(error))
 
 
-def read_options(
-    arguments: Sequence[str], default_config: str
-) -> tuple[ml_collections.ConfigDict, pathlib.Path]:
+def read_options(arguments: Sequence[str], default_config: str) -> tuple[Config, pathlib.Path]:
     """The config and the folder to write to; prints and leaves on ``--help``, ``--print_config``.
 
     Args:
@@ -60,10 +58,10 @@ def read_options(
     if options.print_config:
         print(explained(config, options.config), end="")
         sys.exit(0)
-    return config, pathlib.Path(options.workdir or str(config.workdir))
+    return config, pathlib.Path(options.workdir or config.workdir)
 
 
-def explained(config: ml_collections.ConfigDict, name: str) -> str:
+def explained(config: Config, name: str) -> str:
     """The whole config as text, one line a key: what it is set to, and what it means.
 
     Args:

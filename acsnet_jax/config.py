@@ -24,6 +24,9 @@ from ml_collections import config_dict
 
 from acsnet_jax.types import InputError
 
+Config = Any
+"""A locked ConfigDict; its attributes get their types when they become a dataclass."""
+
 _WHAT = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
 _WORDS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -53,7 +56,7 @@ def find(name: str) -> pathlib.Path:
     raise InputError(f"{name}: No such file, and no config that ships: {', '.join(names)}")
 
 
-def load(name: str) -> ml_collections.ConfigDict:
+def load(name: str) -> Config:
     """What ``get_config()`` of a config file returns, locked.
 
     Args:

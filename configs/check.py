@@ -13,10 +13,10 @@ import ml_collections
 
 from acsnet_jax import bundle, prior
 from acsnet_jax.anatomy import Thresholds
-from acsnet_jax.config import section
+from acsnet_jax.config import Config, section
 
 
-def get_config():
+def get_config() -> Config:
     return ml_collections.ConfigDict(
         {
             "workdir": "runs/check",  # folder for everything that is written

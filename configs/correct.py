@@ -11,12 +11,12 @@ and OUT/corrections.csv. Slices that satisfy delta on the file's own grid come b
 
 import ml_collections
 
-from acsnet_jax.config import overrides
+from acsnet_jax.config import Config, overrides
 from acsnet_jax.correction import CorrectionOptions
 from acsnet_jax.jobs.correct import LabelFileOptions
 
 
-def get_config():
+def get_config() -> Config:
     return ml_collections.ConfigDict(
         {
             "workdir": "runs/correct",  # folder for everything that is written

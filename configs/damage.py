@@ -12,13 +12,13 @@ invalid masks (without its cleaned pose and with it) or of all masks mend it. Wr
 
 import ml_collections
 
-from acsnet_jax.config import overrides, section
+from acsnet_jax.config import Config, overrides, section
 from acsnet_jax.correction import CorrectionOptions
 from acsnet_jax.pipeline import Inference
 from acsnet_jax.training.cohort import CohortOptions
 
 
-def get_config():
+def get_config() -> Config:
     return ml_collections.ConfigDict(
         {
             "workdir": "runs/damage",  # folder for everything that is written

@@ -6,14 +6,12 @@
 The autoencoder of configs/emidec_cpu.py, but for the ACDC patients held out.
 """
 
-from typing import Any
-
-from acsnet_jax.config import load
+from acsnet_jax.config import Config, load
 from acsnet_jax.jobs import defaults
 
 
-def get_config():
-    study: Any = load("emidec_cpu")
+def get_config() -> Config:
+    study = load("emidec_cpu")
     network = study.networks.autoencoder
     config = defaults.training(
         "autoencoder",

@@ -9,10 +9,11 @@ less, and coarser pixels in stage 1. EMIDEC patients lie in any of eight ways, s
 mirrors them, and predictions are averaged over all eight.
 """
 
+from acsnet_jax.config import Config
 from acsnet_jax.jobs import defaults
 
 
-def get_config():
+def get_config() -> Config:
     return defaults.study(
         workdir="runs/emidec_cpu",
         data={"format": "emidec", "cine_format": "acdc"},

@@ -8,14 +8,14 @@ RUN is a training run's folder, whose split.json says who was held out.
 
 import ml_collections
 
-from acsnet_jax.config import overrides, section
+from acsnet_jax.config import Config, overrides, section
 from acsnet_jax.correction import CorrectionOptions
 from acsnet_jax.evaluation.headline import Targets
 from acsnet_jax.pipeline import Inference
 from acsnet_jax.training.cohort import CohortOptions
 
 
-def get_config():
+def get_config() -> Config:
     return ml_collections.ConfigDict(
         {
             "workdir": "runs/evaluation",  # folder for everything that is written

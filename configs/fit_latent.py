@@ -10,13 +10,13 @@ With --config.select=True, autoencoders of four latent dimensions are trained an
 
 import ml_collections
 
-from acsnet_jax.config import section
+from acsnet_jax.config import Config, section
 from acsnet_jax.correction import CorrectionOptions
 from acsnet_jax.pipeline import Inference
 from acsnet_jax.training.latent_space import LatentOptions, Selection
 
 
-def get_config():
+def get_config() -> Config:
     return ml_collections.ConfigDict(
         {
             "workdir": "runs/bundle",  # the bundle's folder

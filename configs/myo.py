@@ -9,10 +9,11 @@ trains on the embedded phantom cohort. On your own scans:
         --config.data.cine_format=acdc --config.data.cine_root=DIR
 """
 
+from acsnet_jax.config import Config
 from acsnet_jax.jobs import defaults
 
 
-def get_config():
+def get_config() -> Config:
     return defaults.training(
         "myo",
         model={

@@ -11,12 +11,12 @@ certificates.json and overlay.png.
 import ml_collections
 from ml_collections import config_dict
 
-from acsnet_jax.config import overrides
+from acsnet_jax.config import Config, overrides
 from acsnet_jax.correction import CorrectionOptions
 from acsnet_jax.pipeline import Inference
 
 
-def get_config():
+def get_config() -> Config:
     return ml_collections.ConfigDict(
         {
             "workdir": "runs/predict",  # folder for everything that is written

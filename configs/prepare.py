@@ -7,11 +7,11 @@ Seconds a hundred scans. Without a root it writes phantoms.
 
 import ml_collections
 
-from acsnet_jax.config import section
+from acsnet_jax.config import Config, section
 from acsnet_jax.training.cohort import CohortOptions
 
 
-def get_config():
+def get_config() -> Config:
     return ml_collections.ConfigDict(
         {
             "workdir": "runs/store",  # folder of the store that is written

@@ -221,7 +221,7 @@ def test_a_message_is_joined_to_one_line(capsys):
 @pytest.fixture
 def cache_dir():
     """Gives the setting back as it was."""
-    before = jax.config.jax_compilation_cache_dir
+    before = jax.config.values["jax_compilation_cache_dir"]
     jax.config.update("jax_compilation_cache_dir", None)
     yield
     jax.config.update("jax_compilation_cache_dir", before)
@@ -231,10 +231,10 @@ def cache_dir():
 def test_the_compilation_cache_lies_in_the_users_cache_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     app.use_compilation_cache()
-    assert jax.config.jax_compilation_cache_dir == str(tmp_path / "acsnet_jax" / "xla")
+    assert jax.config.values["jax_compilation_cache_dir"] == str(tmp_path / "acsnet_jax" / "xla")
     monkeypatch.setenv("XDG_CACHE_HOME", "elsewhere")
     app.use_compilation_cache()  # what is set already stays
-    assert jax.config.jax_compilation_cache_dir == str(tmp_path / "acsnet_jax" / "xla")
+    assert jax.config.values["jax_compilation_cache_dir"] == str(tmp_path / "acsnet_jax" / "xla")
 
 
 @pytest.mark.usefixtures("cache_dir")
@@ -243,4 +243,4 @@ def test_without_that_variable_it_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     app.use_compilation_cache()
     expected = tmp_path / ".cache" / "acsnet_jax" / "xla"
-    assert jax.config.jax_compilation_cache_dir == str(expected)
+    assert jax.config.values["jax_compilation_cache_dir"] == str(expected)

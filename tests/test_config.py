@@ -5,9 +5,10 @@ from typing import Literal, NamedTuple
 
 import ml_collections
 import pytest
+from ml_collections import config_dict
 
 from acsnet_jax import config as configs
-from acsnet_jax.config import comments_of, described, explain, override, overrides, section
+from acsnet_jax.config import Config, comments_of, described, explain, override, overrides, section
 from acsnet_jax.types import InputError
 
 
@@ -50,13 +51,13 @@ class Bounds(NamedTuple):
     low: float
 
 
-def make():
+def make() -> Config:
     return ml_collections.ConfigDict(
         {
             "plain": 3,
             "share": 0.5,
             "name": "",
-            "unset": ml_collections.config_dict.placeholder(float),
+            "unset": config_dict.placeholder(float),
             "loose": (1, 2),
             "settings": section(Settings()),
             "bounds": section(Bounds(0.5)),

@@ -4,7 +4,7 @@ from typing import Any
 
 import ml_collections
 
-from acsnet_jax.config import described, section
+from acsnet_jax.config import Config, described, section
 from acsnet_jax.correction import CorrectionOptions
 from acsnet_jax.evaluation.headline import Targets
 from acsnet_jax.models import Autoencoder, ResUNet
@@ -44,7 +44,7 @@ def network(task: str, changes: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def training(task: str, **changes: Any) -> ml_collections.ConfigDict:
+def training(task: str, **changes: Any) -> Config:
     """The config of one training run; `changes` replace defaults of a section by name."""
     return ml_collections.ConfigDict(
         {
@@ -68,7 +68,7 @@ def study(
     inference: dict[str, Any],
     correction: dict[str, Any],
     targets: dict[str, float],
-) -> ml_collections.ConfigDict:
+) -> Config:
     """The config of a whole study; arguments replace defaults of the section of that name."""
     return ml_collections.ConfigDict(
         {

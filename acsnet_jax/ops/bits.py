@@ -135,7 +135,7 @@ class Pixels(NamedTuple):
 
     words: UInt32[Array, "length masks"]
     ends: Int32[Array, "length masks"]
-    count: Int32[Array, " masks"]
+    count: Int32[Array, " masks"]  # pyright: ignore[reportIncompatibleMethodOverride]
     words_per_row: int
 
 

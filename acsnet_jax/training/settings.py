@@ -1,11 +1,12 @@
 """Frozen settings out of locked ConfigDicts: a ConfigDict never reaches `jit` or a library call."""
 
 import dataclasses
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import flax.linen as nn
 import optax
 
+from acsnet_jax.config import Config
 from acsnet_jax.files import tuples_for_lists
 from acsnet_jax.models import Autoencoder, ResUNet
 from acsnet_jax.preprocess.stages import InputSpec
@@ -15,9 +16,6 @@ from acsnet_jax.training.steps import Task
 from acsnet_jax.types import InputError
 
 T = TypeVar("T")
-
-Config = Any
-"""A locked ConfigDict; its attributes get their types when they become a dataclass."""
 
 OUTPUTS = {"lv": 1, "myo": 2, "autoencoder": 1}
 """The three networks, and how many masks each of them gives."""
