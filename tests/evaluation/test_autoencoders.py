@@ -15,7 +15,7 @@ from acsnet_jax.evaluation.autoencoders import (
     choose,
     compare_autoencoders,
 )
-from acsnet_jax.types import InputError
+from acsnet_jax.types import InputError, Modality
 
 # mean 0.75 and standard deviation 0.1 over four patients: one standard error is 0.05
 BEST = [0.75 - 0.1 * math.sqrt(1.5), 0.75 + 0.1 * math.sqrt(1.5), 0.75, 0.75]
@@ -86,7 +86,7 @@ def test_nothing_to_choose_by_is_bad_input(dice):
         choose(dice)
 
 
-def scan_score(scan_id, dice, *, modality="lge", population=True, lost=1):
+def scan_score(scan_id, dice, *, modality: Modality = "lge", population=True, lost=1):
     return ScanScore(
         scan_id,
         modality,

@@ -17,7 +17,7 @@ SPEC = InputSpec(myo_spacing_mm=rings.SPACING, mask_size=rings.SIZE)
 
 def scan(scan_id, modality="lge", radii=(30.0, 21.0), slices=3):
     """Rings on a grid of the closed form's spacing."""
-    mask = np.asarray(rings.decode(np.float32([radii] * slices)))
+    mask = np.asarray(rings.decode(np.tile(np.asarray(radii, np.float32), (slices, 1))))
     labels = np.where(mask, Label.MYOCARDIUM, Label.BACKGROUND).astype(np.uint8)
     return dataclasses.replace(
         TEMPLATE,
