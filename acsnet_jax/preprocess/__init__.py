@@ -4,6 +4,7 @@
 - `uncrop`: and back.
 - `Grid`: how a working grid lies on a scan's own.
 - `Working`: a scan on its working grid.
+- `grid_over`: the working grid over slices of any origin.
 - `make_grid`: the working grid of a scan.
 - `masks_to_working`: masks on it.
 - `to_native`: and back.
@@ -25,6 +26,7 @@ from acsnet_jax.preprocess.crop import crop_or_pad, uncrop
 from acsnet_jax.preprocess.grid import (
     Grid,
     Working,
+    grid_over,
     make_grid,
     masks_to_working,
     to_native,
@@ -49,6 +51,7 @@ __all__ = [
     "apply_turn",
     "clahe",
     "crop_or_pad",
+    "grid_over",
     "invert_turn",
     "lv_images",
     "make_grid",
