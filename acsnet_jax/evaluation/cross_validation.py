@@ -285,21 +285,23 @@ def _judge_masks(
         ]
     )
     experts = np.repeat(masks, len(conditions), axis=0)
-    columns = {"damaged_dice": np.asarray(dice(damaged, experts))}
-    if corrector is None:
-        corrected = np.zeros_like(damaged)
-        columns["valid"] = np.zeros(len(damaged), bool)
-    else:
-        corrected = np.asarray(correct_stack(damaged, corrector, spacing_mm).mask)
-        columns["valid"] = valid_stack(corrected, spacing_mm, corrector.thresholds)
-    columns["corrected_dice"] = np.asarray(dice(corrected, experts))
-    columns["lost"] = ~np.any(corrected, axis=(1, 2))
-    columns = {name: x.reshape(len(masks), len(conditions)) for name, x in columns.items()}
+    corrected, valid, of_rebuilt = np.zeros_like(damaged), np.zeros(len(damaged), bool), {}
     if corrector is not None:
+        corrected = np.asarray(correct_stack(damaged, corrector, spacing_mm).mask)
         rebuilt = _rebuild(masks, corrector)
-        columns["rebuilt_dice"] = np.asarray(dice(rebuilt, masks))
-        columns["rebuilt_valid"] = valid_stack(rebuilt, spacing_mm, corrector.thresholds)
-    return columns
+        both = np.concatenate([corrected, rebuilt])
+        valid = valid_stack(both, spacing_mm, corrector.thresholds)
+        valid, rebuilt_valid = valid[: len(damaged)], valid[len(damaged) :]
+        rebuilt_dice = np.asarray(dice(rebuilt, masks))
+        of_rebuilt = {"rebuilt_dice": rebuilt_dice, "rebuilt_valid": rebuilt_valid}
+    columns = {
+        "damaged_dice": np.asarray(dice(damaged, experts)),
+        "corrected_dice": np.asarray(dice(corrected, experts)),
+        "valid": valid,
+        "lost": ~np.any(corrected, axis=(1, 2)),
+    }
+    shape = (len(masks), len(conditions))
+    return {**{name: x.reshape(shape) for name, x in columns.items()}, **of_rebuilt}
 
 
 def _rebuild(masks: MaskStack, corrector: Corrector) -> MaskStack:

@@ -17,7 +17,7 @@ from acsnet_jax.types import InputError
 from configs import select_autoencoder as default
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
-EPOCHS = (1, 40)
+EPOCHS = (1, 160)  # of one step: all masks are in a batch
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,12 @@ def run(tmp_path_factory):
     config: Any = defaults.training(
         "autoencoder",
         model={"latent": 8, "filters": (8, 16)},
-        optimisation={"epochs": 3, "batch_size": 8, "learning_rate": 5e-3, "checkpoint_every": 40},
+        optimisation={
+            "epochs": 3,
+            "batch_size": 32,
+            "learning_rate": 1e-2,
+            "checkpoint_every": 160,
+        },
         data={"patients": 6, "cine_patients": 1, "image_size": 80},
         spec={"myo_spacing_mm": 4.0, "mask_size": 32},
     )
@@ -79,9 +84,9 @@ def test_every_candidate_is_judged_on_every_fold(selected):
     ]
     assert not list((folder / "unfinished").iterdir())
     record = json.loads((folder / "selection.json").read_text())
-    assert record["chosen"] == {"latent": 4, "epochs": 40, "damage": 0.0}
+    assert record["chosen"] == {"latent": 4, "epochs": 160, "damage": 0.0}
     assert record["flags"] == (
-        "--config.model.latent=4 --config.optimisation.epochs=40 --config.augment.damage=0"
+        "--config.model.latent=4 --config.optimisation.epochs=160 --config.augment.damage=0"
     )
     short, long = record["candidates"]
     assert long["corrected_dice"]["mean"] > short["corrected_dice"]["mean"]
@@ -95,7 +100,7 @@ def test_every_candidate_is_judged_on_every_fold(selected):
     assert [row.split(",")[:4] for row in rows] == [
         ["latent", "epochs", "damage", "chosen"],
         ["4", "1", "0", "0"],
-        ["4", "40", "0", "1"],
+        ["4", "160", "0", "1"],
     ]
 
 
@@ -146,7 +151,7 @@ def test_the_last_line_is_the_choice_and_nothing_is_done_twice(run, selected, ca
         select_autoencoder(tiny(run), selected[0])
     assert files(selected[0]) == before
     assert caplog.messages[-1].splitlines()[-1] == (
-        "chosen: --config.model.latent=4 --config.optimisation.epochs=40 --config.augment.damage=0"
+        "chosen: --config.model.latent=4 --config.optimisation.epochs=160 --config.augment.damage=0"
     )
 
 
