@@ -16,7 +16,7 @@ from acsnet_jax.training.settings import settings_of
 from acsnet_jax.types import InputError
 from configs import select_autoencoder as default
 
-pytestmark = pytest.mark.usefixtures("standard_promotion")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("standard_promotion")]
 EPOCHS = (1, 160)  # of one step: all masks are in a batch
 
 
@@ -27,7 +27,7 @@ def run(tmp_path_factory):
         "autoencoder",
         model={"latent": 8, "filters": (8, 16)},
         optimisation={
-            "epochs": 3,
+            "epochs": 3,  # the candidates have theirs
             "batch_size": 32,
             "learning_rate": 1e-2,
             "checkpoint_every": 160,
@@ -79,9 +79,9 @@ def files(folder):
 
 def test_every_candidate_is_judged_on_every_fold(selected):
     folder, _ = selected
-    assert sorted(path.name for path in (folder / "results").iterdir()) == [
+    assert {path.name for path in (folder / "results").iterdir()} == {
         f"fold{fold}_latent4_epochs{epochs}_damage0.json" for fold in (1, 2) for epochs in EPOCHS
-    ]
+    }
     assert not list((folder / "unfinished").iterdir())
     record = json.loads((folder / "selection.json").read_text())
     assert record["chosen"] == {"latent": 4, "epochs": 160, "damage": 0.0}
