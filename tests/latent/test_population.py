@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from acsnet_jax.latent.mixture import Mixture
-from acsnet_jax.latent.population import draw_batches, draw_population, pack_masks, unpack_masks
+from acsnet_jax.latent.population import (
+    AcceptanceError,
+    draw_batches,
+    draw_population,
+    pack_masks,
+    unpack_masks,
+)
 from acsnet_jax.types import InputError
 
 KEY = jax.random.key(3)
@@ -97,8 +103,9 @@ def test_progress_counts_up_to_the_size():
 def test_hopeless_acceptance_is_named():
     with pytest.raises(InputError, match=r"0 of 10 .* 8 batches .* 0.00%.*train the autoencoder"):
         draw_population(KEY, MIXTURE, decode, never, 10, batch=32)
-    with pytest.raises(InputError, match="2 batches"):
+    with pytest.raises(AcceptanceError, match="2 batches") as error:
         draw_population(KEY, MIXTURE, decode, upper_half, 1000, batch=32, max_batches=2)
+    assert error.value.acceptance == pytest.approx(0.5, abs=0.2)
     with pytest.raises(InputError, match="at least 1"):
         draw_population(KEY, MIXTURE, decode, upper_half, 0)
 
