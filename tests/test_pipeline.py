@@ -9,7 +9,7 @@ from rings import SIZE, SPACING, make_corrector
 
 from acsnet_jax import clinical, pipeline
 from acsnet_jax.anatomy.cleanup import CleanupWeights
-from acsnet_jax.correction import valid_stack
+from acsnet_jax.correction import native, valid_stack
 from acsnet_jax.correction.native import on_native
 from acsnet_jax.preprocess.grid import make_grid, masks_to_working
 from acsnet_jax.preprocess.orient import apply_turn
@@ -163,6 +163,59 @@ def test_scar_that_the_correction_moves_is_counted_on_the_scans_grid(bundle):
     np.testing.assert_allclose(everything, 8.0 * clinical.areas_mm2(moved, scan.spacing_mm))
     assert everything[3] > 0 and not any(everything[:3] + everything[4:])
     assert not any(nothing)
+
+
+def spoiled(masks, how):
+    """The masks with slice 3 spoiled."""
+    masks = masks.copy()
+    rows, columns = np.nonzero(masks[3])
+    row, column = round(rows.mean()), round(columns.mean())
+    y, x = np.indices(masks.shape[1:]) - np.array([row, column])[:, None, None]
+    radius = SPACING * np.hypot(y, x)
+    if how == "thick":
+        masks[3] |= (np.abs(y) < 2) & (x < 0) & (radius < 30)
+    elif how == "thin":
+        masks[3] = (radius <= 30) & (radius > 28)
+    elif how == "cut":
+        masks[3] &= np.abs(y) > 4
+    return masks
+
+
+def nothing_renders(monkeypatch):
+    def fail(masks, grid, corrector):
+        return native.on_native(masks, grid), np.zeros(len(masks), bool)
+
+    monkeypatch.setattr(native, "render_native", fail)
+
+
+@pytest.mark.parametrize(
+    ("how", "route"),
+    [
+        ("as it is", Route.UNTOUCHED),
+        ("thick", Route.REDECODED),
+        ("thin", Route.MOVED),
+        ("cut", Route.STAND_IN),
+        ("cut", Route.LOST),
+    ],
+)
+def test_every_route_is_certified_of_what_the_cascade_delivers(bundle, how, route, monkeypatch):
+    scan = make_scan(spacing=(SPACING, SPACING))
+    grid = make_grid(scan, SPACING)
+    masks = spoiled(masks_to_working(scan.labels == Label.MYOCARDIUM, grid), how)
+    given, _ = native.render_native(masks, grid, bundle.corrector)
+    if route in (Route.STAND_IN, Route.LOST):
+        nothing_renders(monkeypatch)
+    if route is Route.LOST:
+        monkeypatch.setattr(native, "_stand_in", lambda mask, grid, corrector: None)
+    none = np.zeros(masks.shape, np.float32)
+    found = pipeline.Delineation(masks, masks.astype(np.float32), none, grid)
+    result = pipeline.assemble(scan, found, bundle)
+    one = result.certificates[3]
+    assert one.route is route
+    assert one.pixels_changed == (given[3] ^ result.myocardium[3]).sum()
+    assert one.kept == one.valid_after == result.myocardium[3].any() == (route is not Route.LOST)
+    assert one.valid_before == (how == "as it is")
+    assert result.kept[[0, 1, 2, 4]].all()  # a lost slice costs no other
 
 
 def test_open_slices_get_the_blood_pool_inside_their_hull(bundle):
