@@ -41,3 +41,34 @@ def max_pool(inputs: Features) -> Float[Array, "batch height2 width2 channels"]:
     # [batch, height / 2, 2, width / 2, 2, channels]
     cells = inputs.reshape(batch, height // 2, 2, width // 2, 2, channels)
     return cells.max(axis=(2, 4))
+
+
+class UpConvolution(nn.Module):
+    """Transposed convolution 2x2 with stride 2, as one matrix product and a reshape.
+
+    The same mathematics and parameters as ``flax.linen.ConvTranspose(features, (2, 2), (2, 2))``:
+    no two kernel positions meet, so each input pixel makes four output pixels by itself. XLA's
+    general transposed convolution costs a CPU several times as much.
+
+    Attributes:
+        features: number of filters.
+        dtype: of the computation; parameters stay float32.
+    """
+
+    features: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, inputs: Features) -> Float[Array, "batch height2 width2 features"]:
+        """Twice the height and width, `features` channels."""
+        batch, height, width, channels = inputs.shape
+        shape = (2, 2, channels, self.features)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+        # A transposed convolution runs through its kernel backwards.
+        weights = jnp.moveaxis(kernel[::-1, ::-1], 2, 0).reshape(channels, -1).astype(self.dtype)
+        pixels = inputs.reshape(-1, channels).astype(self.dtype) @ weights
+        # [batch, height, width, 2, 2, features] to [batch, height, 2, width, 2, features]
+        cells = jnp.swapaxes(pixels.reshape(batch, height, width, 2, 2, self.features), 2, 3)
+        image = cells.reshape(batch, 2 * height, 2 * width, self.features)
+        return image + bias.reshape(1, 1, 1, -1).astype(self.dtype)

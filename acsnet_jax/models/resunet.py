@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from acsnet_jax.models.blocks import Features, ResidualBlock, max_pool
+from acsnet_jax.models.blocks import Features, ResidualBlock, UpConvolution, max_pool
 
 
 class ResUNet(nn.Module):
@@ -55,8 +55,10 @@ class ResUNet(nn.Module):
             skips.append(hidden)
             hidden = drop(max_pool(hidden))
         hidden = ResidualBlock(self.bridge, self.dtype)(hidden, train=train)
-        for features, skip in zip(reversed(self.filters), reversed(skips), strict=True):
-            hidden = nn.ConvTranspose(features, (2, 2), strides=(2, 2), dtype=self.dtype)(hidden)
+        ups = zip(reversed(self.filters), reversed(skips), strict=True)
+        for level, (features, skip) in enumerate(ups):
+            # named as Flax named its own: bundles and checkpoints stay readable
+            hidden = UpConvolution(features, self.dtype, name=f"ConvTranspose_{level}")(hidden)
             hidden = drop(jnp.concatenate([hidden, skip], axis=-1))
             hidden = ResidualBlock(features, self.dtype)(hidden, train=train)
         return nn.Conv(self.outputs, (1, 1), dtype=jnp.float32)(hidden.astype(jnp.float32))

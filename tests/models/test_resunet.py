@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from acsnet_jax.models import ResUNet, parameter_count
-from acsnet_jax.models.blocks import max_pool
+from acsnet_jax.models.blocks import UpConvolution, max_pool
 
 KEY = jax.random.key(0)
 SMALL = ResUNet(filters=(4,), bridge=8, outputs=2)
@@ -141,3 +141,33 @@ def test_pooling_is_flax_max_pooling_with_its_gradient():
     both = (pooled(pool, features) for pool in (max_pool, reference))
     for result, expected in zip(*both, strict=True):
         np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(jnp.float32, 1e-5), (jnp.bfloat16, 0.05)], ids=["float32", "bfloat16"]
+)
+def test_up_convolution_is_flax_transposed_convolution_with_its_parameters(dtype, tolerance):
+    rng = np.random.default_rng(2)
+    inputs = jnp.asarray(rng.normal(size=(2, 3, 5, 4)), jnp.float32)
+    shapes = {"kernel": (2, 2, 4, 6), "bias": (6,)}
+    params = {name: jnp.asarray(rng.normal(size=s), jnp.float32) for name, s in shapes.items()}
+    theirs = nn.ConvTranspose(6, (2, 2), strides=(2, 2), dtype=dtype)
+    ours = UpConvolution(6, dtype)
+    assert jax.tree.map(jnp.shape, ours.init(KEY, inputs)) == jax.tree.map(
+        jnp.shape, theirs.init(KEY, inputs)
+    )
+
+    def outputs_and_gradients(layer):
+        outputs, pull = jax.vjp(lambda p, x: layer.apply({"params": p}, x), params, inputs)
+        assert outputs.dtype == dtype
+        return outputs, pull(jnp.ones_like(outputs))
+
+    found, wanted = map(outputs_and_gradients, (ours, theirs))
+    for leaf, other in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+        expected = np.asarray(other, np.float32)
+        atol = tolerance * np.abs(expected).max()
+        np.testing.assert_allclose(np.asarray(leaf, np.float32), expected, atol=atol)
+
+
+def test_up_convolution_is_named_as_flax_names_its_own():
+    assert "ConvTranspose_0" in shapes(SMALL)["params"]
