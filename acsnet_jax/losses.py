@@ -1,8 +1,8 @@
 """Balanced cross-entropy, Tversky loss and their mean (paper, Training; design section 4).
 
-Logits and targets are ``[batch, height, width, outputs]``, targets in [0, 1]. Every loss keeps the
+Logits and targets are ``[batch, height, width, outputs]``, targets in [0, 1]. A loss keeps the
 batch and outputs axes, ``[batch, outputs]``, so that the caller weighs samples and skips outputs
-that an expert did not draw.
+that an expert did not draw; one that counts over the whole batch takes the weights itself.
 
 References:
     Salehi et al. 2017, Tversky loss function for image segmentation using 3D fully convolutional
@@ -38,6 +38,38 @@ def tversky(logits: Images, targets: Images, *, beta: float) -> PerOutput:
     total = hits + beta * false_positives + (1 - beta) * false_negatives
     some = total > 0
     return jnp.where(some, 1 - hits / jnp.where(some, total, 1.0), 0.0)
+
+
+def batch_tversky(
+    logits: Images, targets: Images, weights: PerOutput, *, beta: float
+) -> Float[Array, "outputs"]:
+    """`tversky` with counts over all images of the batch together.
+
+    An image without target gives the loss by image no gradient: its loss is 1 whatever is
+    predicted. Counted with the others, what is predicted there is a false positive like any other.
+
+    Args:
+        logits: of the batch.
+        targets: in [0, 1].
+        weights: of each image and output in the counts.
+        beta: weight of false positives; false negatives have the rest.
+
+    References:
+        Isensee et al., Nature Methods 18, 2021 (nnU-Net's batch Dice).
+    """
+    probability = jax.nn.sigmoid(logits)
+    of_images = [
+        jnp.sum(counted, axis=_PIXELS)
+        for counted in (
+            probability * targets,
+            probability * (1 - targets),
+            (1 - probability) * targets,
+        )
+    ]
+    hits, false_positives, false_negatives = (jnp.sum(weights * x, axis=0) for x in of_images)
+    total = 2 * hits + beta * false_positives + (1 - beta) * false_negatives
+    some = total > 0
+    return jnp.where(some, 1 - 2 * hits / jnp.where(some, total, 1.0), 0.0)
 
 
 def segmentation_loss(logits: Images, targets: Images, *, beta: float) -> PerOutput:

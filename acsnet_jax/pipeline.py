@@ -29,6 +29,7 @@ from acsnet_jax.preprocess.crop import uncrop
 from acsnet_jax.preprocess.grid import Grid, Working, resample_mask, to_native
 from acsnet_jax.preprocess.orient import apply_turn, invert_turn
 from acsnet_jax.preprocess.stages import (
+    Images,
     InputSpec,
     lv_box,
     lv_images,
@@ -71,7 +72,8 @@ class Bundle:
     """A trained system, as `acsnet_jax.bundle.load` gives it.
 
     Attributes:
-        localise: images ``[n, size, size]`` in [0, 255] to LV probabilities of the same shape.
+        localise: images ``[n, size, size]`` in [0, 255] to LV probabilities of the same shape; with
+            ``spec.context`` images are ``[n, channels, size, size]``, here and in stage 2.
         delineate: images to probabilities ``[n, size, size, 2]`` of myocardium and enhancement.
         corrector: stage 3.
         spec: sizes and scalings.
@@ -150,7 +152,7 @@ def lv_probability(working: Working, bundle: Bundle) -> Probability:
 
 
 def averaged(
-    network: Callable, images: Float32[np.ndarray, "slices size size"], inference: Inference
+    network: Callable, images: Images, inference: Inference
 ) -> Float32[np.ndarray, "slices size size *outputs"]:
     """A network's probabilities, averaged over turns of the picture; in batches of one shape."""
     turned = np.concatenate([apply_turn(images, turn) for turn in range(inference.turns)])

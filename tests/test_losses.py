@@ -12,6 +12,7 @@ tversky = jax.jit(losses.tversky, static_argnames="beta")
 segmentation_loss = jax.jit(losses.segmentation_loss, static_argnames="beta")
 reconstruction_loss = jax.jit(losses.reconstruction_loss)
 weighted_mean = jax.jit(losses.weighted_mean)
+batch_tversky = jax.jit(losses.batch_tversky, static_argnames="beta")
 
 RNG = np.random.default_rng(0)
 SURE = 30.0  # a logit whose sigmoid is 1 in float32, and whose opposite is 9e-14
@@ -204,3 +205,30 @@ def test_nothing_counted_is_zero_with_a_finite_gradient():
     value, gradient = compute(np.ones((3, 2), np.float32), np.zeros((3, 2), np.float32))
     assert value == 0
     np.testing.assert_array_equal(gradient, 0)
+
+
+def test_the_batch_loss_is_the_loss_of_one_large_image():
+    logits, targets = random_batch()
+    together = batch_tversky(logits, targets, np.ones((4, 2), np.float32), beta=0.4)
+    tall = [x.reshape(1, 36, 7, 2) for x in (logits, targets)]
+    np.testing.assert_allclose(together, tversky(*tall, beta=0.4)[0], rtol=1e-5)
+
+
+def test_weights_take_an_image_out_of_the_batch_loss_or_an_output():
+    logits, targets = random_batch()
+    weights = np.ones((4, 2), np.float32)
+    weights[3] = 0
+    fewer = batch_tversky(logits[:3], targets[:3], weights[:3], beta=0.4)
+    np.testing.assert_allclose(batch_tversky(logits, targets, weights, beta=0.4), fewer, rtol=1e-5)
+    weights[:, 1] = 0
+    assert batch_tversky(logits, targets, weights, beta=0.4)[1] == 0
+
+
+def test_an_image_without_target_teaches_by_the_batch_loss_alone():
+    logits = np.full((2, 2, 2, 1), 1.0, np.float32)
+    targets = np.stack([np.ones((2, 2, 1)), np.zeros((2, 2, 1))]).astype(np.float32)
+    _, by_image = with_gradient(losses.tversky, logits, targets, beta=0.4)
+    assert not by_image[1].any() and by_image[0].any()
+    weights = np.ones((2, 1), np.float32)
+    by_batch = jax.grad(lambda x: batch_tversky(x, targets, weights, beta=0.4).sum())(logits)
+    assert (by_batch[1] > 0).all() and (by_batch[0] < 0).all()

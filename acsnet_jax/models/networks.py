@@ -10,20 +10,26 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
 from acsnet_jax.models.autoencoder import Autoencoder
 from acsnet_jax.models.resunet import ResUNet
 
+Slices = Float[Array, "n *channels size size"]
+"""One slice an image; or each with its neighbours, ``[n, channels, size, size]``."""
+
 _pytree = functools.partial(
     jax.tree_util.register_dataclass, data_fields=["variables"], meta_fields=["model"]
+)
+_ensemble = functools.partial(
+    jax.tree_util.register_dataclass, data_fields=["members"], meta_fields=[]
 )
 
 
 @_pytree
 @dataclasses.dataclass(frozen=True)
 class Localise:
-    """Stage 1: images ``[n, size, size]`` in [0, 255] to LV probabilities of the same shape.
+    """Stage 1: images in [0, 255] to LV probabilities ``[n, size, size]``.
 
     Attributes:
         model: the architecture.
@@ -33,7 +39,7 @@ class Localise:
     model: ResUNet
     variables: PyTree
 
-    def __call__(self, images: Float[Array, "n size size"]) -> Float[Array, "n size size"]:
+    def __call__(self, images: Slices) -> Float[Array, "n size size"]:
         """Probabilities of the LV."""
         return _probabilities(self.model, self.variables, images)[..., 0]
 
@@ -41,7 +47,7 @@ class Localise:
 @_pytree
 @dataclasses.dataclass(frozen=True)
 class Delineate:
-    """Stage 2: images ``[n, size, size]`` in [0, 255] to probabilities of each output.
+    """Stage 2: images in [0, 255] to probabilities of each output.
 
     Attributes:
         model: the architecture.
@@ -51,7 +57,7 @@ class Delineate:
     model: ResUNet
     variables: PyTree
 
-    def __call__(self, images: Float[Array, "n size size"]) -> Float[Array, "n size size outputs"]:
+    def __call__(self, images: Slices) -> Float[Array, "n size size outputs"]:
         """Probabilities of myocardium and enhancement."""
         return _probabilities(self.model, self.variables, images)
 
@@ -92,11 +98,36 @@ class Decode:
         return _decode(self.model, self.variables, codes)
 
 
+def channels_last(images: Shaped[Array, "n *channels size size"]) -> Shaped[Array, "n size size c"]:
+    """Slices, with neighbours or without, as convolutions take them."""
+    return images[..., None] if images.ndim == 3 else jnp.moveaxis(images, 1, -1)
+
+
+@_ensemble
+@dataclasses.dataclass(frozen=True)
+class Ensemble:
+    """Networks of one kind whose probabilities are averaged.
+
+    Attributes:
+        members: `Localise` or `Delineate`, trained apart.
+    """
+
+    members: tuple[Localise, ...] | tuple[Delineate, ...]
+
+    def __call__(self, images: Slices) -> Float[Array, "n size size *outputs"]:
+        """The mean of the members' probabilities."""
+        total = self.members[0](images)
+        for member in self.members[1:]:
+            total = total + member(images)
+        return total / len(self.members)
+
+
 @functools.partial(jax.jit, static_argnums=0)
 def _probabilities(
-    model: ResUNet, variables: PyTree, images: Float[Array, "n size size"]
+    model: ResUNet, variables: PyTree, images: Slices
 ) -> Float[Array, "n size size outputs"]:
-    return jax.nn.sigmoid(jnp.asarray(model.apply(variables, images[..., None], train=False)))
+    logits = model.apply(variables, channels_last(images), train=False)
+    return jax.nn.sigmoid(jnp.asarray(logits))
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -35,7 +35,8 @@ class ResUNet(nn.Module):
         """Logits of each mask.
 
         Args:
-            images: one channel, intensities in [0, 255].
+            images: a channel for the slice, then one for each of its neighbours, if the network
+                sees any; intensities in [0, 255].
             train: use batch statistics and dropout (needs the key "dropout").
 
         Raises:

@@ -1,6 +1,7 @@
 """What each network sees of a scan: shared by training and prediction, so that they never differ.
 
-Images leave here as float32 in [0, 255], ``[slices, size, size]``.
+Images leave here as float32 in [0, 255], ``[slices, size, size]``; with ``InputSpec.context`` as
+``[slices, channels, size, size]``, the slice itself and its neighbours.
 """
 
 import dataclasses
@@ -36,6 +37,8 @@ class InputSpec:
         scaling: of stage 2's intensities, see `acsnet_jax.preprocess.intensity.scale_volume`.
         window: whether the networks see intensities as the header's window shows them (paper, Data
             Source and Processing). Scans without a window look the same either way.
+        context: how many neighbouring slices on each side stages 1 and 2 see beside the slice
+            itself, as further channels. The paper's networks see one slice: 0.
     """
 
     lv_spacing_mm: float | None = 1.5
@@ -46,6 +49,10 @@ class InputSpec:
     margin_mm: float = 15.0
     scaling: Scaling = "median"
     window: bool = True
+    context: int = 0
+
+
+Images = Float32[np.ndarray, "slices *channels size size"]
 
 
 class Box(NamedTuple):
@@ -76,11 +83,12 @@ def _shown(scan: Scan, spec: InputSpec) -> Scan:
     return scan.replace(image=apply_window(scan.image, scan.window), window=None)
 
 
-def lv_images(working: Working, spec: InputSpec) -> Float32[np.ndarray, "slices size size"]:
+def lv_images(working: Working, spec: InputSpec) -> Images:
     """Stage 1's input: CLAHE, cropped or padded, each slice scaled by its own extremes."""
     window = crop_or_pad(clahe(working.image, inside=inside_picture(working.image)), spec.lv_size)
     inner = inside(working.grid.shape, spec.lv_size)
-    return np.stack([scale_slice(image, inner) for image in window]).astype(np.float32)
+    scaled = np.stack([scale_slice(image, inner) for image in window]).astype(np.float32)
+    return with_neighbours(scaled, spec.context)
 
 
 def lv_box(
@@ -99,9 +107,7 @@ def lv_box(
     return Box((int(centre[0]), int(centre[1])), round(half_side + margin_mm / min(spacing_mm)))
 
 
-def myo_images(
-    working: Working, box: Box, spec: InputSpec, *, size: int | None = None
-) -> Float32[np.ndarray, "slices size size"]:
+def myo_images(working: Working, box: Box, spec: InputSpec, *, size: int | None = None) -> Images:
     """Stage 2's input: a window on the box's centre, scaled by the whole volume inside the box.
 
     Black padding does not belong to the effective region: it would set the minimum.
@@ -115,12 +121,24 @@ def myo_images(
     region[rows, columns] = True
     region = region & inside_picture(working.image)
     scaled = scale_volume(working.image, region, mode=spec.scaling)
-    return crop_or_pad(scaled, size, centre=box.centre).astype(np.float32)
+    window = crop_or_pad(scaled, size, centre=box.centre).astype(np.float32)
+    return with_neighbours(window, spec.context)
 
 
-def null_outside(
-    images: Float32[np.ndarray, "slices size size"], half_side: int
-) -> Float32[np.ndarray, "slices size size"]:
+def with_neighbours(images: Float32[np.ndarray, "slices size size"], context: int) -> Images:
+    """Each slice with those around it, ``[slices, 1 + 2 context, size, size]``; itself first.
+
+    The order is 0, -1, +1, -2, +2 and so on, -1 towards the apex. At the ends of a stack the last
+    slice stands for those that are missing. Without context the images stay as they are.
+    """
+    if not context:
+        return images
+    offsets = [0, *(sign * step for step in range(1, context + 1) for sign in (-1, 1))]
+    index = np.arange(len(images))[:, None] + np.array(offsets)[None, :]
+    return images[np.clip(index, 0, len(images) - 1)]
+
+
+def null_outside(images: Images, half_side: int) -> Images:
     """Zero beyond the box: the networks see no remote signal (paper, Methods)."""
     offset = np.abs(np.arange(images.shape[-1]) - images.shape[-1] // 2)
     near = offset <= half_side

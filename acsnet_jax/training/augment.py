@@ -1,7 +1,6 @@
 """Random turns, scales, shifts and intensities, inside the jitted train step.
 
-Images are ``[batch, height, width, channels]``; the first channel of a training image is the
-intensity in [0, 255], masks are in [0, 1].
+Images are ``[batch, height, width, channels]``, intensities in [0, 255]; masks are in [0, 1].
 """
 
 import dataclasses
@@ -96,36 +95,40 @@ def _similarity(image, angle, factor, mirror, shift, size):
 
 
 def jitter_intensity(
-    key: PRNGKeyArray, images: Float[Array, "batch height width"], augment: Augment
-) -> Float[Array, "batch height width"]:
-    """Random gamma, contrast, brightness and noise; stays in [0, 255]."""
-    batch = images.shape[0]
+    key: PRNGKeyArray, images: Float[Array, "batch height width *channels"], augment: Augment
+) -> Float[Array, "batch height width *channels"]:
+    """Random gamma, contrast, brightness and noise; stays in [0, 255].
+
+    Neighbours in the channels change as their slice does, but for the noise.
+    """
+    shape = (images.shape[0], *(1 for _ in images.shape[1:]))
     keys = jax.random.split(key, 5)
 
     def draw(index: int, limit: float):
-        return _symmetric(keys[index], (batch, 1, 1), limit)
+        return _symmetric(keys[index], shape, limit)
 
     unit = jnp.clip(images / 255, 1e-4, 1.0) ** jnp.exp(draw(0, augment.gamma))
-    mean = unit.mean(axis=(1, 2), keepdims=True)
+    mean = unit.mean(axis=tuple(range(1, unit.ndim)), keepdims=True)
     unit = mean + (unit - mean) * (1 + draw(1, augment.contrast)) + draw(2, augment.brightness)
     if augment.noise:
-        level = augment.noise * jax.random.uniform(keys[3], (batch, 1, 1))
+        level = augment.noise * jax.random.uniform(keys[3], shape)
         unit = unit + level * jax.random.normal(keys[4], images.shape)
     return 255 * jnp.clip(unit, 0.0, 1.0)
 
 
 def null_outside_box(
     key: PRNGKeyArray,
-    images: Float[Array, "batch height width"],
+    images: Float[Array, "batch height width *channels"],
     half_side: Float[Array, "batch"],
     augment: Augment,
-) -> Float[Array, "batch height width"]:
+) -> Float[Array, "batch height width *channels"]:
     """Zero beyond a box of randomly changed size: what stage 1's box will look like."""
     half_side = half_side * (1 + _symmetric(key, half_side.shape, augment.box))
-    size = images.shape[-1]
+    size = images.shape[1]
     offset = jnp.abs(jnp.arange(size, dtype=jnp.float32) - size // 2)
     near = offset[None, :] <= half_side[:, None]
-    return jnp.where(near[:, :, None] & near[:, None, :], images, 0.0)
+    both = near[:, :, None] & near[:, None, :]
+    return jnp.where(both.reshape(both.shape + (1,) * (images.ndim - 3)), images, 0.0)
 
 
 def damage_masks(key: PRNGKeyArray, masks: Masks, augment: Augment) -> Masks:

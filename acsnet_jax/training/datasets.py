@@ -31,7 +31,8 @@ class Dataset(NamedTuple):
     """Samples along the first axis.
 
     Attributes:
-        images: ``[samples, height, width]``, intensities in 0..255 (for the autoencoder: the masks
+        images: ``[samples, height, width]``, or ``[samples, channels, height, width]`` with the
+            neighbours of each slice; intensities in 0..255 (for the autoencoder: the masks
             themselves, 0 or 1).
         targets: ``[samples, height, width, outputs]``, 0 or 1.
         weights: ``[samples, outputs]``, weight in the loss, of mean 1 once balanced; 0 where the
@@ -41,7 +42,7 @@ class Dataset(NamedTuple):
         scans: ``[samples]``, index of the scan that each sample comes from.
     """
 
-    images: UInt8[np.ndarray, "samples height width"]
+    images: UInt8[np.ndarray, "samples *channels height width"]
     targets: UInt8[np.ndarray, "samples height width outputs"]
     weights: Float32[np.ndarray, "samples outputs"]
     half_side: Float32[np.ndarray, "samples"]

@@ -22,9 +22,9 @@ from acsnet_jax.training import datasets
 from acsnet_jax.training.checkpoint import Checkpoints
 from acsnet_jax.training.pictures import sample_picture
 from acsnet_jax.training.record import Record
-from acsnet_jax.training.settings import Config, RunSettings, input_size, settings_of, task_of
+from acsnet_jax.training.settings import Config, RunSettings, input_shape, settings_of, task_of
 from acsnet_jax.training.sharding import compiled_train_step, data_mesh, divided, replicated
-from acsnet_jax.training.state import TrainState, create
+from acsnet_jax.training.state import TrainState, create, started_from
 from acsnet_jax.training.steps import as_batch, eval_step
 from acsnet_jax.types import InputError, Scan
 
@@ -42,6 +42,7 @@ def train_and_evaluate(
     workdir: str | pathlib.Path,
     *,
     cohort: cohorts.Cohort | None = None,
+    start: TrainState | None = None,
 ) -> TrainState:
     """Train one network for a fixed number of epochs; resume if `workdir` holds a checkpoint.
 
@@ -50,6 +51,8 @@ def train_and_evaluate(
         workdir: gets ``config.json``, ``split.json``, ``checkpoints/``, ``metrics.jsonl``,
             ``held_out.json``, TensorBoard files and ``samples/``.
         cohort: already loaded scans, for a caller that trains several networks on them.
+        start: of another run, whose parameters and batch statistics this one begins with; None for
+            random ones.
 
     Returns:
         The state after the last epoch. Held-out patients never reach a step: they are named in
@@ -69,8 +72,10 @@ def train_and_evaluate(
     mesh = data_mesh(settings.optimisation.batch_size)
     steps = steps_per_epoch(dataset.size, settings.optimisation.batch_size)
     task = task_of(settings, steps * settings.optimisation.epochs)
-    size = input_size(settings.task, settings.spec)
-    state = create(task.model, task.optimiser, (1, size, size, 1), jax.random.key(settings.seed))
+    shape = input_shape(settings.task, settings.spec)
+    state = create(task.model, task.optimiser, shape, jax.random.key(settings.seed))
+    if start is not None:
+        state = started_from(state, start)
     _announce(settings, cohort, dataset, state, len(mesh.devices))
 
     with Checkpoints(workdir) as checkpoints:

@@ -30,7 +30,7 @@ def sample_picture(
     top = 1.0 if settings.task == "autoencoder" else 255.0
     rows = []
     for image, target, logit in zip(images, targets, logits, strict=True):
-        gray = np.repeat(image / top, 3, axis=-1)
+        gray = np.repeat(image[..., :1] / top, 3, axis=-1)
         panels = [gray]
         for output in range(target.shape[-1]):
             panel = _outline(gray, target[..., output] > 0.5, _TARGET)

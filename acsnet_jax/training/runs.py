@@ -8,7 +8,7 @@ import ml_collections
 
 from acsnet_jax.bundle import Network
 from acsnet_jax.training.checkpoint import Checkpoints
-from acsnet_jax.training.settings import Config, RunSettings, input_size, settings_of, task_of
+from acsnet_jax.training.settings import Config, RunSettings, input_shape, settings_of, task_of
 from acsnet_jax.training.sharding import data_mesh, replicated
 from acsnet_jax.training.state import TrainState, create
 from acsnet_jax.types import InputError
@@ -34,10 +34,8 @@ def load_run(folder: pathlib.Path) -> tuple[RunSettings, TrainState]:
     """
     settings = settings_of(run_config(folder))
     task = task_of(settings, 1)
-    size = input_size(settings.task, settings.spec)
-    like = jax.eval_shape(
-        lambda: create(task.model, task.optimiser, (1, size, size, 1), jax.random.key(0))
-    )
+    shape = input_shape(settings.task, settings.spec)
+    like = jax.eval_shape(lambda: create(task.model, task.optimiser, shape, jax.random.key(0)))
     with Checkpoints(folder) as checkpoints:
         if checkpoints.latest_step() is None:
             raise InputError(f"{folder} has no checkpoint yet; finish that training first")

@@ -1,7 +1,7 @@
 """Frozen settings out of locked ConfigDicts: a ConfigDict never reaches `jit` or a library call."""
 
 import dataclasses
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import flax.linen as nn
 import optax
@@ -31,6 +31,8 @@ class Optimisation:
         learning_rate: the highest; reached after `warmup` of all steps, then cosine decay to 0.
         warmup: share of all steps.
         beta: weight of the losses (design section 4: 0.6 for the LV, 0.4 for the myocardium).
+        loss: "image": the Tversky loss of each image, as in the paper; "batch": of all images of a
+            batch together, so that what is found where the expert drew nothing costs something.
         checkpoint_every: epochs between checkpoints; the last epoch always has one.
         picture_every: epochs between pictures of training samples; 0 for none.
     """
@@ -40,6 +42,7 @@ class Optimisation:
     learning_rate: float = 1e-3
     warmup: float = 0.05
     beta: float = 0.6
+    loss: Literal["image", "batch"] = "image"
     checkpoint_every: int = 1
     picture_every: int = 10
 
@@ -95,6 +98,12 @@ def input_size(task: str, spec: InputSpec) -> int:
     return {"lv": spec.lv_size, "myo": spec.myo_size, "autoencoder": spec.mask_size}[task]
 
 
+def input_shape(task: str, spec: InputSpec) -> tuple[int, int, int, int]:
+    """Shape of one image as a network takes it: (1, height, width, channels)."""
+    size = input_size(task, spec)
+    return 1, size, size, 1 if task == "autoencoder" else 1 + 2 * spec.context
+
+
 def task_of(settings: RunSettings, steps: int) -> Task:
     """What a train step of a run closes over, for `steps` steps."""
     return make_task(
@@ -139,4 +148,5 @@ def make_task(
         size=size,
         augment=augment,
         beta=optimisation.beta,
+        loss=optimisation.loss,
     )

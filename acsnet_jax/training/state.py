@@ -1,5 +1,6 @@
 """The state of a training run, as one pytree."""
 
+import functools
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -7,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
+
+from acsnet_jax.types import InputError
 
 
 class TrainState(NamedTuple):
@@ -50,3 +53,23 @@ def create(
         opt_state=optimiser.init(variables["params"]),
         key_data=jax.random.key_data(run_key),
     )
+
+
+def started_from(state: TrainState, other: TrainState) -> TrainState:
+    """A fresh state with the parameters and batch statistics of another run.
+
+    Raises:
+        InputError: the other run trained a network of other sizes; names the first that differs.
+    """
+    ours, theirs = (
+        dict(jax.tree_util.tree_leaves_with_path(one.variables)) for one in (state, other)
+    )
+    for path in {**ours, **theirs}:
+        shapes = [jnp.shape(tree[path]) if path in tree else None for tree in (ours, theirs)]
+        if shapes[0] != shapes[1]:
+            raise InputError(
+                f"cannot start from that run: {jax.tree_util.keystr(path)} has shape {shapes[1]} "
+                f"there and {shapes[0]} here; train a network of the same sizes"
+            )
+    copy = functools.partial(jax.tree.map, jnp.array)  # a step donates its state
+    return state._replace(params=copy(other.params), batch_stats=copy(other.batch_stats))

@@ -1,7 +1,7 @@
 """One training step and one evaluation step, pure; `jit` and sharding are applied in `sharding`."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -9,8 +9,15 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt8
 
-from acsnet_jax.losses import reconstruction_loss, segmentation_loss, weighted_mean
+from acsnet_jax.losses import (
+    balanced_cross_entropy,
+    batch_tversky,
+    reconstruction_loss,
+    segmentation_loss,
+    weighted_mean,
+)
 from acsnet_jax.metrics.overlap import dice
+from acsnet_jax.models.networks import channels_last
 from acsnet_jax.training.augment import (
     NOTHING,
     Augment,
@@ -26,7 +33,7 @@ from acsnet_jax.training.state import TrainState
 class Batch(NamedTuple):
     """Samples as `datasets.Dataset` holds them, on the device."""
 
-    images: UInt8[Array, "batch height width"]
+    images: UInt8[Array, "batch *channels height width"]
     targets: UInt8[Array, "batch height width outputs"]
     weights: Float[Array, "batch outputs"]
     half_side: Float[Array, "batch"]
@@ -49,6 +56,7 @@ class Task:
         size: height and width of the network's input.
         augment: random changes.
         beta: weight of the losses of stages 1 and 2.
+        loss: whether their Tversky loss is that of each image or of the whole batch.
     """
 
     name: str
@@ -57,6 +65,7 @@ class Task:
     size: int
     augment: Augment
     beta: float
+    loss: Literal["image", "batch"] = "image"
 
 
 def train_step(
@@ -72,8 +81,7 @@ def train_step(
         logits, updates = task.model.apply(
             variables, images, train=True, mutable=["batch_stats"], rngs={"dropout": dropout_key}
         )
-        losses = _losses(task, logits, targets)
-        return jnp.mean(losses * batch.weights), (logits, updates)
+        return batch_loss(task, logits, targets, batch.weights), (logits, updates)
 
     (loss, (logits, updates)), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
     changes, opt_state = task.optimiser.update(gradients, state.opt_state, state.params)
@@ -98,26 +106,36 @@ def eval_step(
 
 def prepare(
     task: Task, key: PRNGKeyArray, batch: Batch
-) -> tuple[Float[Array, "batch size size 1"], Float[Array, "batch size size outputs"]]:
+) -> tuple[Float[Array, "batch size size channels"], Float[Array, "batch size size outputs"]]:
     """Augmented network input and targets."""
     warp_key, intensity_key, box_key = jax.random.split(key, 3)
-    images = batch.images.astype(jnp.float32)[..., None]
+    images = channels_last(batch.images).astype(jnp.float32)
     targets = batch.targets.astype(jnp.float32)
     warped = warp(warp_key, jnp.concatenate([images, targets], -1), task.size, task.augment)
-    targets = (warped[..., 1:] >= 0.5).astype(jnp.float32)
+    images, targets = jnp.split(warped, [images.shape[-1]], axis=-1)
+    targets = (targets >= 0.5).astype(jnp.float32)
     if task.name == "autoencoder":
         if not task.augment.damage:
             return targets, targets
         return damage_masks(intensity_key, targets[..., 0], task.augment)[..., None], targets
-    intensity = jitter_intensity(intensity_key, warped[..., 0], task.augment)
-    intensity = null_outside_box(box_key, intensity, batch.half_side, task.augment)
-    return intensity[..., None], targets
+    images = jitter_intensity(intensity_key, images, task.augment)
+    return null_outside_box(box_key, images, batch.half_side, task.augment), targets
 
 
-def _losses(task: Task, logits, targets):
+def batch_loss(
+    task: Task,
+    logits: Float[Array, "batch size size outputs"],
+    targets: Float[Array, "batch size size outputs"],
+    weights: Float[Array, "batch outputs"],
+) -> Float[Array, ""]:
+    """What a step descends on."""
     if task.name == "autoencoder":
-        return reconstruction_loss(logits, targets)
-    return segmentation_loss(logits, targets, beta=task.beta)
+        return jnp.mean(reconstruction_loss(logits, targets) * weights)
+    if task.loss == "image":
+        return jnp.mean(segmentation_loss(logits, targets, beta=task.beta) * weights)
+    pixel = balanced_cross_entropy(logits, targets, beta=task.beta)
+    whole = batch_tversky(logits, targets, weights, beta=task.beta)
+    return (jnp.mean(pixel * weights) + jnp.mean(whole)) / 2
 
 
 def _scores(logits: Any, targets: Any, weights: Any) -> dict[str, Float[Array, ""]]:

@@ -15,6 +15,7 @@ from acsnet_jax.preprocess.stages import (
     myo_images,
     myo_working,
     null_outside,
+    with_neighbours,
 )
 from acsnet_jax.synthesis.phantom import make_scan
 from acsnet_jax.types import InputError, Window
@@ -196,3 +197,18 @@ def test_inputs_do_not_depend_on_the_scale_of_windowed_intensities(scan):
     assert np.quantile(np.abs(images[0] - images[1]), 0.999) < 1.0
     images = [myo_images(myo_working(one, SPEC), BOX, SPEC) for one in (windowed, display)]
     np.testing.assert_allclose(*images, atol=1e-2)
+
+
+def test_neighbours_are_in_the_channels_and_the_ends_stand_for_what_is_missing():
+    images = np.arange(4, dtype=np.float32)[:, None, None] * np.ones((4, 2, 2), np.float32)
+    assert with_neighbours(images, 0) is images
+    found = with_neighbours(images, 2)
+    assert found.shape == (4, 5, 2, 2)
+    expected = [[0, 0, 1, 0, 2], [1, 0, 2, 0, 3], [2, 1, 3, 0, 3], [3, 2, 3, 1, 3]]
+    np.testing.assert_array_equal(found[:, :, 0, 0], expected)
+
+
+def test_context_changes_no_slice_itself(working):
+    deep = dataclasses.replace(SPEC, context=1)
+    for make in (lv_images, lambda *given: null_outside(myo_images(given[0], BOX, given[1]), 9)):
+        np.testing.assert_array_equal(make(working, deep)[:, 0], make(working, SPEC))

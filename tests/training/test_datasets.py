@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -166,3 +168,17 @@ def test_samples_of_one_modality_count_alike(scans, index):
     weights = np.array([[1, 0], [1, 1]])
     balanced = balance_cine(samples(weights, [index, index]), scans)
     np.testing.assert_allclose(balanced.weights, weights / weights.mean(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("make", "size"), [(lv_dataset, 48), (myo_dataset, 60)])
+def test_context_brings_the_neighbours_of_each_labelled_slice(scans, make, size):
+    deep = make(scans, dataclasses.replace(SPEC, context=1))
+    flat = make(scans, SPEC)
+    assert deep.images.shape == (flat.size, 3, size, size)
+    np.testing.assert_array_equal(deep.images[:, 0], flat.images)
+    same = (np.diff(flat.scans) == 0) & np.concatenate(
+        [np.diff(np.flatnonzero(scan.labelled), append=99) == 1 for scan in scans]
+    )[:-1]
+    assert same.any()
+    np.testing.assert_array_equal(deep.images[:-1, 2][same], flat.images[1:][same])
+    np.testing.assert_array_equal(deep.images[1:, 1][same], flat.images[:-1][same])

@@ -13,7 +13,7 @@ from acsnet_jax.models import Autoencoder, ResUNet
 from acsnet_jax.training.augment import NOTHING, Augment
 from acsnet_jax.training.sharding import compiled_train_step, data_mesh, divided, replicated
 from acsnet_jax.training.state import TrainState
-from acsnet_jax.training.steps import Batch, Task, eval_step, prepare, train_step
+from acsnet_jax.training.steps import Batch, Task, batch_loss, eval_step, prepare, train_step
 
 GENTLE = Augment(dihedral=False, rotation_deg=5.0, scale=0.05, shift_px=1.0, noise=0.05, box=0.1)
 MYO = Task(
@@ -235,3 +235,35 @@ def test_evaluation_is_the_dice_of_each_sample_without_augmentation():
     np.testing.assert_allclose(scores, expected, rtol=1e-5)
     again, _ = evaluate(state._replace(step=state.step + 7), batch)
     np.testing.assert_array_equal(again, scores)  # nothing random is left
+
+
+def test_neighbours_turn_and_brighten_with_their_slice():
+    rng = np.random.default_rng(5)
+    images = np.repeat(rng.integers(50, 200, (2, 1, 20, 20), np.uint8), 3, axis=1)
+    batch = Batch(
+        jnp.asarray(images),
+        jnp.asarray(rng.integers(0, 2, (2, 20, 20, 2), np.uint8)),
+        jnp.ones((2, 2)),
+        jnp.full((2,), 6.0),
+    )
+    task = dataclasses.replace(MYO, augment=dataclasses.replace(GENTLE, noise=0.0, contrast=0.3))
+    key = jax.random.key(3)
+    found, _ = prepare(task, key, batch)
+    alone, _ = prepare(task, key, batch._replace(images=batch.images[:, 0]))
+    assert found.shape == (2, 16, 16, 3)
+    for channel in range(3):
+        np.testing.assert_allclose(found[..., channel], alone[..., 0], atol=1e-3)
+
+
+def test_the_loss_of_the_batch_weighs_what_is_found_where_nothing_was_drawn():
+    task = dataclasses.replace(MYO, loss="batch")
+    logits = jnp.zeros((2, 16, 16, 2))
+    targets = jnp.zeros((2, 16, 16, 2)).at[0, :8].set(1.0)
+    weights = jnp.ones((2, 2))
+    gradients = [
+        jax.grad(lambda x, one=one: batch_loss(one, x, targets, weights))(logits)
+        for one in (MYO, task)
+    ]
+    pixel = (1 - MYO.beta) * 0.5 / (2 * logits.size)  # of the cross-entropy alone
+    np.testing.assert_allclose(gradients[0][1], pixel, rtol=1e-4)
+    assert (gradients[1][1] > 1.3 * pixel).all()
