@@ -2,7 +2,8 @@
 
 ``bundle.json`` holds the version, the networks' sizes, the input spec, delta's thresholds and how
 the system is used; ``lv.npz``, ``myo.npz`` and ``autoencoder.npz`` the networks' variables;
-``latent.npz`` mixture and population. A bundle without the two segmentation networks is stage 3
+``latent.npz`` mixture and population. Stages 1 and 2 may be ensembles, whose further members are
+``lv_2.npz``, ``myo_2.npz`` and so on. A bundle without the two segmentation networks is stage 3
 alone, which checks and corrects masks from anywhere. In compact form a bundle keeps half of the
 precision, and of the population the codes only.
 """
@@ -12,7 +13,7 @@ import functools
 import json
 import pathlib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -26,14 +27,24 @@ from acsnet_jax.anatomy.cleanup import CleanupWeights
 from acsnet_jax.correction import CorrectionOptions, Corrector
 from acsnet_jax.files import replacing_folder, tuples_for_lists, write_json
 from acsnet_jax.latent import Mixture
-from acsnet_jax.models import Autoencoder, Decode, Delineate, Encode, Localise, ResUNet
+from acsnet_jax.models import (
+    Autoencoder,
+    Decode,
+    Delineate,
+    Encode,
+    Ensemble,
+    Localise,
+    ResUNet,
+)
 from acsnet_jax.pipeline import Bundle, Inference
 from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.prior import decoded_population
 from acsnet_jax.types import InputError, Population
 
-FORMAT = 2
-"""Raised whenever an older bundle can no longer be read."""
+FORMAT = 3
+"""Raised whenever what is written can no longer be read by an older version."""
+
+_READABLE = (2, 3)  # 2 knew no ensembles
 
 NETWORKS = ("lv", "myo", "autoencoder")
 """A whole cascade; stage 3 alone has the last one only."""
@@ -63,6 +74,7 @@ def save(
     correction: CorrectionOptions,
     *,
     training: dict[str, Any],
+    members: Sequence[Mapping[str, Network]] = (),
     compact: bool = False,
 ) -> None:
     """Write a bundle; the folder appears complete or not at all.
@@ -75,18 +87,24 @@ def save(
         inference: how the cascade is to be used.
         correction: how masks are to be corrected.
         training: what it was trained on, as JSON values; no patient's identity.
+        members: further "lv" and "myo", of the same sizes, that make ensembles of both.
         compact: whether variables and codes are kept in half precision, which has to hold them
             (`acsnet_jax.prior.half_precision`), and masks of the population not at all.
 
     Raises:
-        InputError: the folder exists, or compact form does not hold the bundle.
+        InputError: the folder exists, compact form does not hold the bundle, or members of an
+            ensemble differ in their sizes.
     """
     check_absent(folder)
+    for number, member in enumerate(members, start=2):
+        if any(network.sizes != networks[name].sizes for name, network in member.items()):
+            raise InputError(f"member {number} of the ensemble has other sizes than the first")
     if compact and spec.myo_spacing_mm is None:
         raise InputError("compact form needs one spec.myo_spacing_mm, at which masks are checked")
     record = {
         "format": FORMAT,
         "version": __version__,
+        "members": 1 + len(members),
         "networks": {name: network.sizes for name, network in networks.items()},
         "spec": dataclasses.asdict(spec),
         "inference": dataclasses.asdict(inference),
@@ -100,6 +118,10 @@ def save(
         for name, network in networks.items():
             flat = dict(traverse_util.flatten_dict(network.variables, sep="/"))
             _write_arrays(temporary / f"{name}.npz", _halved(flat) if compact else flat)
+        for number, member in enumerate(members, start=2):
+            for name, network in member.items():
+                flat = dict(traverse_util.flatten_dict(network.variables, sep="/"))
+                _write_arrays(temporary / f"{name}_{number}.npz", flat)
         arrays = {**latent.mixture._asdict(), **latent.population._asdict()}
         if compact:
             arrays |= _halved({"codes": arrays["codes"]})
@@ -141,15 +163,20 @@ def load(
             f"{folder} is stage 3 alone, without {' and '.join(missing)}: it checks and corrects "
             "masks (experiments.correct), and segments no scans"
         )
-    lv, myo = (_read_network(folder, record, name) for name in NETWORKS[:2])
+    lv, myo = ([*_read_members(folder, record, name)] for name in NETWORKS[:2])
     return Bundle(
-        localise=Localise(ResUNet(**lv.sizes), lv.variables),
-        delineate=Delineate(ResUNet(**myo.sizes), myo.variables),
+        localise=averaged_if_many([Localise(*member) for member in lv]),
+        delineate=averaged_if_many([Delineate(*member) for member in myo]),
         corrector=load_corrector(folder, correction=correction),
         spec=InputSpec(**record["spec"]),
         inference=Inference(**{**record["inference"], **(inference or {})}),
         cleanup=CleanupWeights(**tuples_for_lists(record["cleanup"])),
     )
+
+
+def averaged_if_many(members: Sequence[Localise] | Sequence[Delineate]) -> Callable:
+    """One network as it is, several as their ensemble."""
+    return members[0] if len(members) == 1 else Ensemble(tuple(members))
 
 
 def load_corrector(
@@ -208,18 +235,30 @@ def _read_record(folder: pathlib.Path) -> dict[str, Any]:
         record = json.loads(path.read_text())
     except json.JSONDecodeError as error:
         raise InputError(f"{path} is damaged: {error}; restore the bundle") from error
-    if record.get("format") != FORMAT:
+    if record.get("format") not in _READABLE:
         raise InputError(
             f"{path} has format {record.get('format')} (acsnet_jax {record.get('version')}); this "
-            f"acsnet_jax {__version__} reads format {FORMAT}: train it anew or install that version"
+            f"acsnet_jax {__version__} reads formats {_READABLE[0]} to {_READABLE[-1]}: train it "
+            "anew or install that version"
         )
     return record
 
 
-def _read_network(folder: pathlib.Path, record: dict[str, Any], name: str) -> Network:
-    arrays = {
-        key: jnp.asarray(array) for key, array in _read_arrays(folder / f"{name}.npz").items()
-    }
+def _read_members(
+    folder: pathlib.Path, record: dict[str, Any], name: str
+) -> Iterator[tuple[ResUNet, PyTree]]:
+    """Architecture and variables of each member of stage 1 or 2."""
+    for number in range(1, record.get("members", 1) + 1):
+        file = name if number == 1 else f"{name}_{number}"
+        network = _read_network(folder, record, name, file=file)
+        yield ResUNet(**network.sizes), network.variables
+
+
+def _read_network(
+    folder: pathlib.Path, record: dict[str, Any], name: str, *, file: str | None = None
+) -> Network:
+    path = folder / f"{file or name}.npz"
+    arrays = {key: jnp.asarray(array) for key, array in _read_arrays(path).items()}
     variables = traverse_util.unflatten_dict(arrays, sep="/")
     return Network(tuples_for_lists(record["networks"][name]), variables)
 

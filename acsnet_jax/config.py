@@ -7,6 +7,7 @@ type of its value, and is explained by the comment beside it, or above it, in th
 """
 
 import ast
+import dataclasses
 import difflib
 import importlib.util
 import inspect
@@ -215,7 +216,10 @@ def _explain(node: Any, comments: Mapping[str, str], prefix: str) -> Iterator[Li
 
 def _meanings(cls: type | None) -> dict[str, str]:
     """The ``Attributes`` of a class's docstring, each in one line without its full stop."""
-    doc = inspect.getdoc(cls) if cls is not None else None
+    if cls is None:
+        return {}
+    inherited = [_meanings(base) for base in cls.__bases__ if dataclasses.is_dataclass(base)]
+    doc = inspect.getdoc(cls)
     _, found, rest = (doc or "").partition("\nAttributes:\n")
     meanings: dict[str, str] = {}
     key = ""
@@ -226,12 +230,14 @@ def _meanings(cls: type | None) -> dict[str, str]:
         if line.removeprefix("    ") == text:
             key, _, text = text.partition(":")
         meanings[key] = f"{meanings.get(key, '')} {text.strip()}".strip()
-    return {key: text.removesuffix(".") for key, text in meanings.items()}
+    own = {key: text.removesuffix(".") for key, text in meanings.items()}
+    return {key: text for one in (*inherited, own) for key, text in one.items()}
 
 
 def _annotations(cls: type) -> dict[str, Any]:
     """Fields of a dataclass or NamedTuple and what they may hold."""
-    return inspect.get_annotations(cls)
+    bases = reversed(cls.__mro__)
+    return {name: x for base in bases for name, x in inspect.get_annotations(base).items()}
 
 
 def _fields(node: ml_collections.ConfigDict) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from jaxtyping import Float32, Float64
 from skimage.morphology import convex_hull_image
 
 from acsnet_jax.anatomy.cleanup import CleanupWeights, one_lv
-from acsnet_jax.clinical.scar import clean_enhancement, core_scar, scar_moved_mm3
+from acsnet_jax.clinical.scar import core_scar, scar_moved_mm3
+from acsnet_jax.clinical.scar_rule import ScarRule, mark_scar
 from acsnet_jax.clinical.volumes import slice_extents_mm
 from acsnet_jax.correction import (
     Corrector,
@@ -46,8 +47,8 @@ Probability = Float32[np.ndarray, "slices height width"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Inference:
-    """How a trained system is used.
+class Inference(ScarRule):
+    """How a trained system is used, its rule for scar included.
 
     Attributes:
         turns: over how many turns of the picture predictions are averaged: 1, or 8 to be
@@ -55,16 +56,12 @@ class Inference:
         batch: images that a network sees at once.
         max_change: of the area between slices, see `acsnet_jax.anatomy.trim_stack`.
         trim: whether slices beyond apex and base are removed.
-        erosions: of predicted enhancement, see `acsnet_jax.clinical.scar.clean_enhancement`.
-        min_scar_mm2: smallest component of enhancement that is kept.
     """
 
     turns: Literal[1, 8] = 8
     batch: int = 16
     max_change: float = 0.6
     trim: bool = True
-    erosions: int = 1
-    min_scar_mm2: float = 10.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -187,12 +184,10 @@ def assemble(scan: Scan, found: Delineation, bundle: Bundle) -> Segmentation:
         kept = kept & kept_slices(whole, bundle.inference.max_change)
     myocardium = corrected.mask & kept[:, None, None]
     lv = to_native(found.lv.astype(np.float32), found.grid) >= 0.5
-    marked = to_native(found.enhancement, found.grid) >= 0.5
-    enhancement = clean_enhancement(
-        marked & myocardium,
-        scan.spacing_mm,
-        erosions=bundle.inference.erosions,
-        min_area_mm2=bundle.inference.min_scar_mm2,
+    probability = to_native(found.enhancement, found.grid)
+    marked = probability >= bundle.inference.scar_threshold
+    enhancement = mark_scar(
+        probability, myocardium, scan.spacing_mm, scan.positions_mm, bundle.inference
     )
     if corrected.lost.any():
         _LOG.warning("scan %s: %s", scan.id, lost_message(np.flatnonzero(corrected.lost).tolist()))
@@ -203,6 +198,7 @@ def assemble(scan: Scan, found: Delineation, bundle: Bundle) -> Segmentation:
         enhancement=enhancement,
         core=core_scar(scan, enhancement),
         kept=kept,
+        scar_probability=probability.astype(np.float32),
         certificates=certify(
             corrected,
             scan.spacing_mm,
@@ -210,6 +206,20 @@ def assemble(scan: Scan, found: Delineation, bundle: Bundle) -> Segmentation:
             kept=kept,
             scar_moved_mm3=_scar_moved(scan, marked, given, corrected.mask),
         ),
+    )
+
+
+def nothing_found(scan: Scan) -> Segmentation:
+    """The empty segmentation of a scan in which no left ventricle was found."""
+    empty = np.zeros(scan.image.shape, bool)
+    return Segmentation(
+        scan=scan,
+        myocardium=empty,
+        blood_pool=empty,
+        enhancement=empty,
+        core=empty,
+        kept=np.zeros(len(empty), bool),
+        scar_probability=np.zeros(scan.image.shape, np.float32),
     )
 
 

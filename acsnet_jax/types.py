@@ -332,6 +332,8 @@ class Segmentation:
         kept: ``[slices]``, False for slices that are empty, lost, or beyond apex or base; their
             masks are empty.
         certificates: what stage 3 did to each slice; empty if the cascade ran without it.
+        scar_probability: ``[slices, height, width]``, of enhancement, in [0, 1], also outside of
+            the myocardium; None for a segmentation from elsewhere.
     """
 
     scan: Scan
@@ -341,6 +343,7 @@ class Segmentation:
     core: Bool[np.ndarray, "slices height width"]
     kept: Bool[np.ndarray, "slices"]
     certificates: tuple[Certificate, ...] = ()
+    scar_probability: Float32[np.ndarray, "slices height width"] | None = None
 
     @property
     def lv(self) -> Bool[np.ndarray, "slices height width"]:

@@ -24,16 +24,19 @@ def get_config() -> Config:
             "myo_spacing_mm": 1.5,
             "myo_size": 96,
             "mask_size": 96,  # 144 mm: room for the largest heart, and half the work of 128
+            "context": 1,  # a scar goes on in the next slice, and so does a wall
             "scaling": "percentile",  # EMIDEC is phase-sensitive: its zero is not 0
         },
         networks={
             "lv": {
-                "model": {"filters": (8, 16, 32, 64), "bridge": 128, "dropout": 0.1},
-                "optimisation": {"epochs": 16, "beta": 0.6, "learning_rate": 2e-3},
+                "model": {"filters": (8, 16, 32, 64), "bridge": 128, "dropout": 0.0},
+                "pretraining": {"epochs": 12, "beta": 0.6, "learning_rate": 2e-3},
+                "optimisation": {"epochs": 12, "beta": 0.6, "learning_rate": 2e-3},
             },
             "myo": {
-                "model": {"filters": (12, 24, 48, 96), "bridge": 192, "dropout": 0.1},
-                "optimisation": {"epochs": 24, "beta": 0.4, "learning_rate": 2e-3},
+                "model": {"filters": (12, 24, 48, 96), "bridge": 192, "dropout": 0.0},
+                "pretraining": {"epochs": 17, "beta": 0.4, "learning_rate": 2e-3},
+                "optimisation": {"epochs": 40, "beta": 0.4, "learning_rate": 2e-3},
             },
             "autoencoder": {
                 "model": {"latent": 32, "filters": (16, 32, 64, 64, 128)},

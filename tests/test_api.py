@@ -42,6 +42,7 @@ POSITIONAL = {
     ("acsnet_jax.latent.neighbours", "nearest", "k"),
     ("acsnet_jax.io.nifti", "read_nifti", "label_path"),
     ("acsnet_jax.io.nifti", "map_labels", "label_map"),
+    ("configs.crossvalidate", "get_config", "study"),  # ml_collections gives what follows a colon
 }
 
 

@@ -7,6 +7,12 @@
 - `reference_features`: of an expert's labels.
 - `reference_regions`: of an expert's labels.
 - `scan_volume_ml`: of a mask on a scan.
+- `Burden`: what a patient's marked scar amounts to.
+- `Element`: of an erosion.
+- `ScarRule`: what of a predicted enhancement is scar, and whether a patient has any.
+- `burden`: of marked scar.
+- `clean_scar`: a rule on single slices.
+- `mark_scar`: a rule on a stack of probabilities.
 - `clean_enhancement`: without rim and specks.
 - `core_scar`: by the rule of the scan's intensities.
 - `fwhm_core`: by half of the maximum.
@@ -28,22 +34,30 @@ from acsnet_jax.clinical.features import (
     scan_volume_ml,
 )
 from acsnet_jax.clinical.scar import (
+    Element,
     clean_enhancement,
     core_scar,
     fwhm_core,
     n_sd_core,
     scar_moved_mm3,
 )
+from acsnet_jax.clinical.scar_rule import Burden, ScarRule, burden, clean_scar, mark_scar
 from acsnet_jax.clinical.volumes import areas_mm2, mass_g, slice_extents_mm, volume_ml
 
 __all__ = [
+    "Burden",
+    "Element",
     "Features",
     "Regions",
+    "ScarRule",
     "areas_mm2",
+    "burden",
     "clean_enhancement",
+    "clean_scar",
     "core_scar",
     "features",
     "fwhm_core",
+    "mark_scar",
     "mass_g",
     "n_sd_core",
     "predicted_regions",

@@ -11,6 +11,8 @@ lies below all myocardium, and every enhanced pixel would be core. A reader that
 says so in ``Scan.signal_zero``; without it zero is zero, as the paper reads.
 """
 
+from typing import Literal
+
 import numpy as np
 from jaxtyping import Bool, Float, Float64
 from scipy import ndimage
@@ -19,8 +21,14 @@ from acsnet_jax.clinical.volumes import areas_mm2
 from acsnet_jax.ops.host import component_sizes, label_components
 from acsnet_jax.types import InputError, Scan, Spacing
 
+Element = Literal["cross", "square"]
+"""Structuring element of an erosion, 3x3."""
+
 # The 3x3 ellipse of the paper is a cross: an inscribed disc leaves the corners out.
-_ELLIPSE = ndimage.generate_binary_structure(2, 1)
+_ELEMENTS = {
+    "cross": ndimage.generate_binary_structure(2, 1),
+    "square": ndimage.generate_binary_structure(2, 2),
+}
 
 
 def clean_enhancement(
@@ -28,6 +36,7 @@ def clean_enhancement(
     spacing_mm: Spacing,
     *,
     erosions: int = 1,
+    element: Element = "cross",
     max_components: int = 5,
     min_area_mm2: float = 10.0,
 ) -> Bool[np.ndarray, "slices height width"]:
@@ -39,7 +48,8 @@ def clean_enhancement(
     Args:
         enhancement: predicted enhancement.
         spacing_mm: (row, column) distance of pixel centres in mm.
-        erosions: number of erosions with a 3x3 ellipse (a cross); 0 keeps the rim.
+        erosions: number of erosions; 0 keeps the rim.
+        element: of the erosions: the 3x3 ellipse, which is a cross, or the 3x3 square.
         max_components: how many 8-connected components a slice keeps, largest first.
         min_area_mm2: a component is kept if its area is above this.
 
@@ -50,19 +60,24 @@ def clean_enhancement(
         Paper, Evaluation.
     """
     min_pixels = min_area_mm2 / (spacing_mm[0] * spacing_mm[1])
+    structure = _ELEMENTS[element]
     return np.stack(
-        [_clean_slice(mask, erosions, max_components, min_pixels) for mask in enhancement]
+        [
+            _clean_slice(mask, erosions, structure, max_components, min_pixels)
+            for mask in enhancement
+        ]
     )
 
 
 def _clean_slice(
     mask: Bool[np.ndarray, "height width"],
     erosions: int,
+    structure: np.ndarray,
     max_components: int,
     min_pixels: float,
 ) -> Bool[np.ndarray, "height width"]:
     if erosions:
-        mask = np.asarray(ndimage.binary_erosion(mask, _ELLIPSE, iterations=erosions), bool)
+        mask = np.asarray(ndimage.binary_erosion(mask, structure, iterations=erosions), bool)
     labels = label_components(mask)
     pixels = component_sizes(labels)
     largest_first = np.argsort(-pixels, kind="stable")[:max_components]

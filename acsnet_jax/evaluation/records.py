@@ -15,7 +15,7 @@ import numpy as np
 from acsnet_jax.clinical import (
     Regions,
     areas_mm2,
-    clean_enhancement,
+    clean_scar,
     core_scar,
     predicted_regions,
     reference_regions,
@@ -95,12 +95,7 @@ def _cleaned(scan: Scan, drawn: Regions, inference: Inference) -> Regions:
     """What the expert drew, its enhancement treated as a prediction's."""
     if drawn.enhancement is None:
         return drawn
-    enhancement = clean_enhancement(
-        drawn.enhancement,
-        scan.spacing_mm,
-        erosions=inference.erosions,
-        min_area_mm2=inference.min_scar_mm2,
-    )
+    enhancement = clean_scar(drawn.enhancement, scan.spacing_mm, inference)
     return drawn._replace(enhancement=enhancement, core=core_scar(scan, enhancement))
 
 

@@ -58,6 +58,15 @@ def training(task: str, **changes: Any) -> Config:
     )
 
 
+def of_study(task: str, changes: dict[str, Any]) -> dict[str, Any]:
+    """The sections of one network of a study: stages 1 and 2 may be pretrained on cine."""
+    sections = network(task, changes)
+    if task != "autoencoder":
+        pretraining = {"epochs": 0, **changes.get("pretraining", {})}
+        sections["pretraining"] = section(Optimisation(**pretraining))
+    return sections
+
+
 def study(
     *,
     workdir: str,
@@ -76,8 +85,9 @@ def study(
             "workdir": workdir,  # folder for everything that is written
             "data": section(CohortOptions(**data)),
             "spec": section(InputSpec(**spec)),
-            # The three networks, each with its model, augmentation and optimisation.
-            "networks": {task: network(task, changes) for task, changes in networks.items()},
+            # The three networks, each with its model, augmentation and optimisation. With epochs of
+            # pretraining, cine trains a network before LGE does, and is not mixed in.
+            "networks": {task: of_study(task, changes) for task, changes in networks.items()},
             "latent": section(LatentOptions(**latent)),
             "inference": section(Inference(**inference)),
             "correction": section(CorrectionOptions(**correction)),

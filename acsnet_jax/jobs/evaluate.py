@@ -2,17 +2,19 @@
 
 import logging
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tqdm import tqdm
 
 from acsnet_jax import bundle as bundles
 from acsnet_jax import evaluation, report
+from acsnet_jax.correction import Corrector
 from acsnet_jax.evaluation import Targets
 from acsnet_jax.files import write_json
 from acsnet_jax.pipeline import segment
 from acsnet_jax.training.cohort import Cohort, CohortOptions
 from acsnet_jax.training.settings import Config, from_config
+from acsnet_jax.types import Segmentation
 
 _LOG = logging.getLogger(__name__)
 
@@ -63,9 +65,52 @@ def write_evaluation(
         segment(scan, bundle)
         for scan in tqdm(cohort.test, desc="segment", unit="scan", disable=None)
     ]
-    records = evaluation.evaluate(segmentations, bundle.inference)
+    return write_study(
+        segmentations,
+        evaluation.evaluate(segmentations, bundle.inference),
+        bundle.corrector,
+        cohort,
+        workdir,
+        title="ACSNet: held-out patients",
+        data=data,
+        targets=targets,
+        config=config,
+        runs=runs,
+    )
+
+
+def write_study(
+    segmentations: Sequence[Segmentation],
+    records: evaluation.Evaluation,
+    corrector: Corrector,
+    cohort: Cohort,
+    workdir: pathlib.Path,
+    *,
+    title: str,
+    data: CohortOptions,
+    targets: Targets,
+    config: Mapping,
+    runs: pathlib.Path | None = None,
+) -> pathlib.Path:
+    """Tables, figures, certificates and ``report.html`` of held-out patients.
+
+    Args:
+        segmentations: of the patients.
+        records: of the same.
+        corrector: stage 3, which says what is valid.
+        cohort: for the report: who was trained on and who was held out.
+        workdir: gets the files.
+        title: of the report.
+        data: for the report.
+        targets: what the numbers are held against.
+        config: for the report.
+        runs: folder of training runs, for their curves.
+
+    Returns:
+        The path of the report.
+    """
     table1, table2 = evaluation.table1(records.slices), evaluation.table2(records.volumes)
-    validity = evaluation.validity_of(segmentations, bundle.corrector)
+    validity = evaluation.validity_of(segmentations, corrector)
     numbers = evaluation.headline_numbers(records, validity, targets)
     certificates = [one for segmentation in segmentations for one in segmentation.certificates]
     report.write_tables(table1, table2, workdir)
@@ -76,7 +121,7 @@ def write_evaluation(
     path = report.write_report(
         workdir,
         report.Report(
-            title="ACSNet: held-out patients",
+            title=title,
             summary=numbers,
             table1=table1,
             table2=table2,

@@ -3,8 +3,6 @@
 import logging
 import pathlib
 
-import ml_collections
-
 from acsnet_jax import bundle
 from acsnet_jax.correction import CorrectionOptions
 from acsnet_jax.evaluation.headline import Targets
@@ -13,8 +11,9 @@ from acsnet_jax.pipeline import Inference
 from acsnet_jax.training import cohort as cohorts
 from acsnet_jax.training.assembly import make_bundle
 from acsnet_jax.training.latent_space import LatentOptions
-from acsnet_jax.training.loop import train_and_evaluate, write_config
+from acsnet_jax.training.loop import write_config
 from acsnet_jax.training.settings import Config, from_config
+from acsnet_jax.training.study import train_network
 
 _LOG = logging.getLogger(__name__)
 
@@ -37,7 +36,7 @@ def reproduce(config: Config, workdir: pathlib.Path) -> None:
     _LOG.info("reading the cohort (%s)", data.format)
     cohort = cohorts.load(data, workdir)
     for task in bundle.NETWORKS:
-        train_and_evaluate(task_config(config, task), workdir / task, cohort=cohort)
+        train_network(config, task, workdir / task, cohort)
     folder = workdir / "bundle"
     if not folder.exists():
         make_bundle(
@@ -58,19 +57,3 @@ def reproduce(config: Config, workdir: pathlib.Path) -> None:
         runs=workdir,
     )
     _LOG.info("done; open %s", path)
-
-
-def task_config(config: Config, task: str) -> ml_collections.ConfigDict:
-    """The config of one training run out of that of the whole."""
-    network = config.networks[task]
-    return ml_collections.ConfigDict(
-        {
-            "task": task,
-            "seed": config.seed,
-            "data": config.data,
-            "spec": config.spec,
-            "model": network.model,
-            "augment": network.augment,
-            "optimisation": network.optimisation,
-        }
-    )

@@ -112,7 +112,7 @@ class Ensemble:
         members: `Localise` or `Delineate`, trained apart.
     """
 
-    members: tuple[Localise, ...] | tuple[Delineate, ...]
+    members: tuple[Localise | Delineate, ...]
 
     def __call__(self, images: Slices) -> Float[Array, "n size size *outputs"]:
         """The mean of the members' probabilities."""

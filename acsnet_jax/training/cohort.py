@@ -13,6 +13,8 @@ from acsnet_jax.synthesis.cine_to_lge import cine_to_lge
 from acsnet_jax.synthesis.phantom import make_cohort
 from acsnet_jax.types import InputError, Label, Modality, Scan
 
+_REFERENCES = 20  # phantoms that lend cine scans their histogram
+
 
 @dataclasses.dataclass(frozen=True)
 class CohortOptions:
@@ -67,12 +69,18 @@ class Cohort:
         test: held-out patients, only for evaluation.
         cine_test: held-out patients of the further cine cohort, as they are.
         example: one conversion, for figure 4; None if no cine scan got a pseudo-scar.
+        cine: the training cine scans as they are, for networks that are pretrained on them.
     """
 
     train: list[Scan]
     test: list[Scan]
     cine_test: list[Scan] = dataclasses.field(default_factory=list)
     example: Conversion | None = None
+    cine: list[Scan] = dataclasses.field(default_factory=list)
+
+    def lge_alone(self) -> "Cohort":
+        """The same without cine scans in `train`."""
+        return dataclasses.replace(self, train=[x for x in self.train if x.modality == "lge"])
 
 
 def load(data: CohortOptions, workdir: pathlib.Path) -> Cohort:
@@ -85,8 +93,7 @@ def load(data: CohortOptions, workdir: pathlib.Path) -> Cohort:
         InputError: a folder is missing, a scan is bad, fewer than two patients are labelled, or
             ``split.json`` belongs to another cohort.
     """
-    scans = [scan for scan in _read(data, "lge") if scan.labelled.any()]
-    extra = [scan for scan in _read_cine(data) if scan.labelled.any()]
+    scans, extra = read_labelled(data)
     divided = [scan for scan in scans if scan.modality == "lge"] or scans
     held_out = _held_out(divided, data, workdir)
     cine_held_out = set()
@@ -99,7 +106,37 @@ def load(data: CohortOptions, workdir: pathlib.Path) -> Cohort:
     converted, conversions = _lge_like(train, data.seed)
     scarred = {scan.id for scan in converted if _is_scarred(scan)}
     example = next((one for one in conversions if one.cine.id in scarred), None)
-    return Cohort(converted, test, cine_test, example)
+    cine = [scan for scan in train if scan.modality == "cine"]
+    return Cohort(converted, test, cine_test, example, cine)
+
+
+def read_labelled(data: CohortOptions) -> tuple[list[Scan], list[Scan]]:
+    """The labelled scans of the cohort, and those of the further cine cohort.
+
+    Raises:
+        InputError: a folder is missing, or a scan is bad.
+    """
+    both = _read(data, "lge"), _read_cine(data)
+    scans, cine = ([scan for scan in part if scan.labelled.any()] for part in both)
+    return scans, cine
+
+
+def with_cine(lge: list[Scan], cine: list[Scan], seed: int) -> Cohort:
+    """Training scans of a further division, nobody held out; cine made LGE-like by these LGE."""
+    return Cohort(_lge_like([*lge, *cine], seed)[0], [], cine=cine)
+
+
+def lge_like_by_phantoms(cine: list[Scan], seed: int) -> list[Scan]:
+    """Cine scans made LGE-like by phantoms: no patient's LGE scan gives its histogram.
+
+    So one pretraining serves all folds of a cross-validation, whoever is held out in them.
+    """
+    phantoms = make_cohort(_REFERENCES, seed, modality="lge")
+    rng = np.random.default_rng(seed)
+    return [
+        cine_to_lge(scan, phantoms[rng.integers(len(phantoms))], seed=seed + index)
+        for index, scan in enumerate(cine)
+    ]
 
 
 def _read(data: CohortOptions, modality: Modality) -> list[Scan]:

@@ -7,7 +7,7 @@ import json
 import logging
 import pathlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import jax
@@ -152,7 +152,7 @@ def fit_latent_space(
         )
     space = LatentSpace(
         Latent(fitted, mixture, population),
-        _max_change(lge, spec),
+        fit_max_change(lge, spec),
         acceptance,
         {
             name: quality_of(_expert_masks(scans, spec), encode, decode, thresholds)
@@ -294,7 +294,7 @@ def _pairs(masks: np.ndarray, encode: Callable, decode: Callable):
         yield given, decode(encode(given.astype(jnp.float32)))
 
 
-def _max_change(scans: list[Scan], spec: InputSpec) -> float:
+def fit_max_change(scans: Sequence[Scan], spec: InputSpec) -> float:
     """The volume check's threshold from the experts' LV areas."""
     areas = []
     for scan in scans:

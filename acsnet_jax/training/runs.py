@@ -3,8 +3,10 @@
 import json
 import pathlib
 
+import flax.linen as nn
 import jax
 import ml_collections
+from jaxtyping import PyTree
 
 from acsnet_jax.bundle import Network
 from acsnet_jax.training.checkpoint import Checkpoints
@@ -44,7 +46,11 @@ def load_run(folder: pathlib.Path) -> tuple[RunSettings, TrainState]:
 
 def as_network(settings: RunSettings, state: TrainState) -> Network:
     """The network of a run, as a bundle keeps it."""
+    return as_network_of(settings.model, state.variables)
+
+
+def as_network_of(model: nn.Module, variables: PyTree) -> Network:
+    """A network and its variables, as a bundle keeps it."""
     fields = ("filters", "bridge", "outputs", "dropout", "size", "latent")
-    model = settings.model
     sizes = {name: getattr(model, name) for name in fields if hasattr(model, name)}
-    return Network(sizes, jax.device_get(state.variables))
+    return Network(sizes, jax.device_get(variables))

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from acsnet_jax.config import section
-from acsnet_jax.jobs.reproduce import task_config
 from acsnet_jax.models import Autoencoder, ResUNet
 from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.training.augment import Augment
@@ -22,6 +21,7 @@ from acsnet_jax.training.settings import (
     settings_of,
     task_of,
 )
+from acsnet_jax.training.study import task_config
 from acsnet_jax.types import InputError
 from configs import autoencoder, emidec_cpu, lv, myo, quickstart
 

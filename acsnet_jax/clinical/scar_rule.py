@@ -1,0 +1,131 @@
+"""From probabilities of enhancement to scar: what is marked, what is cleaned away, who has none.
+
+The paper erodes a predicted enhancement, keeps up to five components and says that threshold and
+morphology were optimised, not to what. So all of it is a rule with numbers in it, which
+`acsnet_jax.training.scar_fit` fits to patients whose probabilities come from networks that never
+saw them. Arrays are ``[slices, height, width]``, apex first.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Float64
+from scipy import ndimage
+
+from acsnet_jax.clinical.scar import Element, clean_enhancement
+from acsnet_jax.clinical.volumes import areas_mm2, slice_extents_mm
+from acsnet_jax.types import Spacing
+
+_MM3_PER_ML = 1000.0
+_TOUCHING = ndimage.generate_binary_structure(3, 3)
+
+
+@dataclasses.dataclass(frozen=True)
+class ScarRule:
+    """What of a predicted enhancement is scar, and whether a patient has any.
+
+    Attributes:
+        scar_threshold: probability from which a pixel of the myocardium is marked.
+        erosions: of predicted enhancement, see `acsnet_jax.clinical.scar.clean_enhancement`.
+        erosion_element: "cross", the paper's 3x3 ellipse, or "square".
+        max_scar_components: how many components a slice keeps, largest first.
+        min_scar_mm2: smallest component of enhancement that is kept.
+        min_scar_ml: a patient with less in all has no scar.
+        min_largest_scar_ml: a patient whose largest component through the stack has less has none.
+        min_scar_probability: nor has one in whose marked pixels the mean probability is below this.
+    """
+
+    scar_threshold: float = 0.5
+    erosions: int = 1
+    erosion_element: Element = "cross"
+    max_scar_components: int = 5
+    min_scar_mm2: float = 10.0
+    min_scar_ml: float = 0.0
+    min_largest_scar_ml: float = 0.0
+    min_scar_probability: float = 0.0
+
+    @property
+    def judges_patients(self) -> bool:
+        """Whether a patient's scar as a whole may be refused."""
+        return bool(self.min_scar_ml or self.min_largest_scar_ml or self.min_scar_probability)
+
+
+class Burden(NamedTuple):
+    """What a patient's marked enhancement amounts to.
+
+    Attributes:
+        volume_ml: of all of it.
+        largest_ml: of the largest component; components touch across slices, diagonally too.
+        probability: mean over its pixels, in [0, 1]; 0 without any.
+    """
+
+    volume_ml: float
+    largest_ml: float
+    probability: float
+
+
+def mark_scar(
+    probability: Float[np.ndarray, "slices height width"],
+    myocardium: Bool[np.ndarray, "slices height width"],
+    spacing_mm: Spacing,
+    positions_mm: Float64[np.ndarray, "slices"],
+    rule: ScarRule,
+) -> Bool[np.ndarray, "slices height width"]:
+    """Scar by a rule, inside the myocardium.
+
+    Args:
+        probability: of enhancement, in [0, 1].
+        myocardium: viable and enhanced.
+        spacing_mm: (row, column) distance of pixel centres in mm.
+        positions_mm: of the slices, see `acsnet_jax.types.Scan`.
+        rule: what counts.
+
+    Raises:
+        InputError: the rule judges patients and the stack has a single slice, and so no volume.
+    """
+    scar = clean_scar(myocardium & (probability >= rule.scar_threshold), spacing_mm, rule)
+    if not rule.judges_patients:
+        return scar
+    found = burden(scar, probability, spacing_mm, positions_mm)
+    least = Burden(rule.min_scar_ml, rule.min_largest_scar_ml, rule.min_scar_probability)
+    if any(value < limit for value, limit in zip(found, least, strict=True)):
+        return np.zeros_like(scar)
+    return scar
+
+
+def clean_scar(
+    enhancement: Bool[np.ndarray, "slices height width"], spacing_mm: Spacing, rule: ScarRule
+) -> Bool[np.ndarray, "slices height width"]:
+    """The part of a rule that looks at single slices: erosion and components."""
+    return clean_enhancement(
+        enhancement,
+        spacing_mm,
+        erosions=rule.erosions,
+        element=rule.erosion_element,
+        max_components=rule.max_scar_components,
+        min_area_mm2=rule.min_scar_mm2,
+    )
+
+
+def burden(
+    scar: Bool[np.ndarray, "slices height width"],
+    probability: Float[np.ndarray, "slices height width"],
+    spacing_mm: Spacing,
+    positions_mm: Float64[np.ndarray, "slices"],
+) -> Burden:
+    """What a rule's limits for patients look at.
+
+    Raises:
+        InputError: a single slice, or slices out of order.
+    """
+    extents = slice_extents_mm(positions_mm)
+    if not scar.any():
+        return Burden(0.0, 0.0, 0.0)
+    labels = np.zeros(scar.shape, np.int32)
+    count = ndimage.label(scar, _TOUCHING, output=labels)
+    volumes = [
+        float(areas_mm2(labels == index, spacing_mm) @ extents) / _MM3_PER_ML
+        for index in range(1, int(np.asarray(count)) + 1)
+    ]
+    return Burden(sum(volumes), max(volumes), float(probability[scar].mean()))

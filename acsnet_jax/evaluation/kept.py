@@ -1,0 +1,50 @@
+"""Segmentations on disk, whole, for a study that goes on where it stopped."""
+
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from acsnet_jax.files import replacing
+from acsnet_jax.types import Certificate, Route, Scan, Segmentation
+
+_MASKS = ("myocardium", "blood_pool", "enhancement", "core")
+
+
+def write_segmentation(segmentation: Segmentation, path: pathlib.Path) -> None:
+    """Write everything of a segmentation but its scan into one ``.npz`` file, in one step.
+
+    Probabilities are kept in half precision.
+    """
+    arrays: dict[str, Any] = {name: np.packbits(getattr(segmentation, name)) for name in _MASKS}
+    arrays["kept"] = segmentation.kept
+    if segmentation.scar_probability is not None:
+        arrays["scar_probability"] = segmentation.scar_probability.astype(np.float16)
+    certificates = [one._asdict() for one in segmentation.certificates]
+    arrays["certificates"] = np.array(json.dumps(certificates))
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def read_segmentation(scan: Scan, path: pathlib.Path) -> Segmentation:
+    """What `write_segmentation` wrote of a scan."""
+    with np.load(path, allow_pickle=False) as arrays:
+        shape = scan.image.shape
+        masks = {
+            name: np.unpackbits(arrays[name], count=int(np.prod(shape))).astype(bool).reshape(shape)
+            for name in _MASKS
+        }
+        probability = arrays.get("scar_probability")
+        return Segmentation(
+            scan=scan,
+            **masks,
+            kept=arrays["kept"],
+            certificates=tuple(map(_certificate, json.loads(str(arrays["certificates"])))),
+            scar_probability=None if probability is None else probability.astype(np.float32),
+        )
+
+
+def _certificate(values: dict) -> Certificate:
+    failed, route = tuple(values["failed_before"]), Route(values["route"])
+    return Certificate(**{**values, "failed_before": failed, "route": route})

@@ -1,0 +1,54 @@
+"""The whole system on every patient of a cohort, each held out once."""
+
+import logging
+import pathlib
+
+from acsnet_jax import bundle as bundles
+from acsnet_jax import evaluation, prior
+from acsnet_jax.evaluation.headline import Targets
+from acsnet_jax.evaluation.nested import cross_validate_system
+from acsnet_jax.jobs.evaluate import write_study
+from acsnet_jax.training.cohort import Cohort, CohortOptions, read_labelled
+from acsnet_jax.training.loop import write_config
+from acsnet_jax.training.settings import Config, from_config
+
+_LOG = logging.getLogger(__name__)
+
+
+def crossvalidate(config: Config, workdir: pathlib.Path) -> None:
+    """Train, fit, segment and judge fold by fold, then report on all patients together.
+
+    A second run goes on where the first one stopped.
+
+    Raises:
+        InputError: bad data, too few patients, or `workdir` holds a run of another config.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    write_config(config, workdir)
+    data = from_config(CohortOptions, config.data)
+    scans, cine = read_labelled(data)
+    scans = [scan for scan in scans if scan.modality == "lge"]
+    corrector = bundles.load_corrector(
+        config.corrector or prior.SHIPPED, correction=config.correction.to_dict()
+    )
+    folds = cross_validate_system(
+        config, scans, cine, corrector, folds=config.folds, seed=config.seed, folder=workdir
+    )
+    records = evaluation.Evaluation([], [])
+    for fold in folds:
+        found = evaluation.evaluate(fold.segmentations, fold.inference)
+        records.slices.extend(found.slices)
+        records.volumes.extend(found.volumes)
+    segmentations = [one for fold in folds for one in fold.segmentations]
+    path = write_study(
+        segmentations,
+        records,
+        corrector,
+        Cohort([], [one.scan for one in segmentations], cine=cine),
+        workdir / "report",
+        title=f"ACSNet: every patient held out once, in {config.folds} folds",
+        data=data,
+        targets=from_config(Targets, config.targets),
+        config=config.to_dict(),
+    )
+    _LOG.info("done; open %s", path)

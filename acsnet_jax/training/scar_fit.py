@@ -1,0 +1,218 @@
+"""The rule for scar, fitted to patients whose probabilities come from networks that never saw them.
+
+Every way of marking (threshold, erosion, components) is tried with every set of limits below which
+a patient has no scar, and the best mean 3-D Dice over patients decides, by the EMIDEC challenge's
+rule that two empty masks agree wholly: a false alarm costs as much as a scar that is missed. Arrays
+are ``[slices, height, width]``, apex first.
+
+References:
+    Paper, Evaluation ("optimised"); Lalande et al., Medical Image Analysis 79, 2022 (the metric).
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64
+from tqdm import tqdm
+
+from acsnet_jax.clinical import Element, ScarRule, burden, mark_scar, volume_ml
+from acsnet_jax.types import InputError, Label, Segmentation, Spacing
+
+
+@dataclasses.dataclass(frozen=True)
+class RuleGrid:
+    """What is tried; see `acsnet_jax.clinical.ScarRule` for each.
+
+    Attributes:
+        thresholds: of the probability.
+        erosions: numbers of erosions; 0 should be among them.
+        elements: of the erosions.
+        components: largest numbers of components a slice.
+        min_mm2: smallest components.
+        min_ml: least volumes of a patient.
+        min_largest_ml: least volumes of a patient's largest component.
+        min_probability: least mean probabilities of a patient.
+    """
+
+    thresholds: tuple[float, ...] = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7)
+    erosions: tuple[int, ...] = (0, 1)
+    elements: tuple[Element, ...] = ("cross", "square")
+    components: tuple[int, ...] = (2, 5)
+    min_mm2: tuple[float, ...] = (0.0, 10.0, 25.0, 50.0)
+    min_ml: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+    min_largest_ml: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 3.0)
+    min_probability: tuple[float, ...] = (0.0, 0.6, 0.65, 0.7, 0.75, 0.8)
+
+    def markings(self) -> Iterator[ScarRule]:
+        """Every way of marking, without limits for patients."""
+        shapes: list[tuple[int, Element]] = [(0, self.elements[0])] if 0 in self.erosions else []
+        shapes += itertools.product([count for count in self.erosions if count], self.elements)
+        for threshold, (erosions, element), components, least in itertools.product(
+            self.thresholds, shapes, self.components, self.min_mm2
+        ):
+            yield ScarRule(threshold, erosions, element, components, least)
+
+    def limits(self) -> Float64[np.ndarray, "limits 3"]:
+        """Every set of limits for patients: volume, largest component, probability."""
+        axes = self.min_ml, self.min_largest_ml, self.min_probability
+        return np.array([*itertools.product(*axes)])
+
+
+class ScarCase(NamedTuple):
+    """One patient, on labelled slices, cropped to the myocardium; see `scar_case`.
+
+    Attributes:
+        probability: of enhancement, by networks that never saw the patient.
+        myocardium: as these networks and the correction leave it.
+        drawn: the expert's enhancement.
+        spacing_mm: (row, column) distance of pixel centres in mm.
+        positions_mm: of the slices.
+    """
+
+    probability: Float32[np.ndarray, "slices height width"]
+    myocardium: Bool[np.ndarray, "slices height width"]
+    drawn: Bool[np.ndarray, "slices height width"]
+    spacing_mm: Spacing
+    positions_mm: Float64[np.ndarray, "slices"]
+
+
+def scar_case(segmentation: Segmentation) -> ScarCase:
+    """A segmentation as `fit_scar_rule` wants it.
+
+    Raises:
+        InputError: the expert drew no enhancement apart, or the segmentation has no probabilities.
+    """
+    scan = segmentation.scan
+    if scan.labels is None or not scan.has_enhancement or segmentation.scar_probability is None:
+        raise InputError(
+            f"scan {scan.id}: a rule for scar is fitted to drawn enhancement and to probabilities "
+            "of it; one of them is missing"
+        )
+    judged = scan.labelled[:, None, None]
+    drawn = (scan.labels >= Label.ENHANCEMENT) & judged
+    myocardium = segmentation.myocardium & judged
+    box = _box_of(drawn | myocardium)
+    return ScarCase(
+        segmentation.scar_probability[box],
+        myocardium[box],
+        drawn[box],
+        scan.spacing_mm,
+        scan.positions_mm,
+    )
+
+
+def _box_of(mask: Bool[np.ndarray, "slices height width"]) -> tuple[slice, slice, slice]:
+    """All slices of the smallest window that holds a mask; one pixel of an empty one."""
+    inside = [np.flatnonzero(mask.any(axis=axes)) for axes in ((0, 2), (0, 1))]
+    rows, columns = (slice(int(x[0]), int(x[-1]) + 1) if len(x) else slice(1) for x in inside)
+    return slice(None), rows, columns
+
+
+class RuleScore(NamedTuple):
+    """What a rule is worth on the patients.
+
+    Attributes:
+        rule: the rule.
+        dice: mean 3-D Dice over patients, 1 where both masks are empty.
+        dice_scarred: over patients in whom the expert drew scar.
+        missed: number of these in whom nothing was found.
+        false_alarms: number of the others in whom something was found.
+        volume_error: mean of |predicted - drawn| / drawn over the scarred.
+        bias: of the volume of all patients together, as a share of what was drawn.
+    """
+
+    rule: ScarRule
+    dice: float
+    dice_scarred: float
+    missed: int
+    false_alarms: int
+    volume_error: float
+    bias: float
+
+    def record(self) -> dict[str, Any]:
+        """Flat JSON values."""
+        numbers = self._asdict()
+        return {**dataclasses.asdict(numbers.pop("rule")), **numbers}
+
+
+def fit_scar_rule(
+    cases: Sequence[ScarCase], *, grid: RuleGrid | None = None
+) -> tuple[ScarRule, list[RuleScore]]:
+    """The best rule, and the best score of every way of marking, the chosen one first.
+
+    Args:
+        cases: patients with and without scar.
+        grid: what is tried.
+
+    Raises:
+        InputError: no patients.
+    """
+    grid = RuleGrid() if grid is None else grid
+    if not cases:
+        raise InputError("no patient to fit the rule for scar to: an expert must have drawn scar")
+    limits = grid.limits()
+    scores = [
+        _best_limits(marking, [_outcome(case, marking) for case in cases], limits)
+        for marking in tqdm([*grid.markings()], desc="scar rule", unit="rule", disable=None)
+    ]
+    # sorted() is stable: of equals the first, which is the simplest, stays first
+    ranked = sorted(scores, key=lambda score: -round(score.dice, 6))
+    return ranked[0].rule, ranked
+
+
+class _Outcome(NamedTuple):
+    """One marking on one patient: its Dice and its numbers."""
+
+    dice: float
+    drawn_ml: float
+    volume_ml: float
+    largest_ml: float
+    probability: float
+
+
+def _outcome(case: ScarCase, marking: ScarRule) -> _Outcome:
+    grid = case.spacing_mm, case.positions_mm
+    scar = mark_scar(case.probability, case.myocardium, *grid, marking)
+    numbers = burden(scar, case.probability, *grid)
+    drawn_ml = volume_ml(case.drawn, case.positions_mm, case.spacing_mm)
+    return _Outcome(_dice(scar, case.drawn), drawn_ml, *numbers)
+
+
+def _dice(
+    found: Bool[np.ndarray, "slices height width"], drawn: Bool[np.ndarray, "slices height width"]
+) -> float:
+    total = np.count_nonzero(found) + np.count_nonzero(drawn)
+    return 2 * np.count_nonzero(found & drawn) / total if total else 1.0
+
+
+def _best_limits(
+    marking: ScarRule, outcomes: Sequence[_Outcome], limits: Float64[np.ndarray, "limits 3"]
+) -> RuleScore:
+    """A marking with those limits for patients that suit it best."""
+    dice, drawn, *numbers = np.array(outcomes).T
+    kept = np.all(np.array(numbers)[None] >= limits[:, :, None], axis=1)  # [limits, patients]
+    scarred = drawn > 0
+    scores = np.where(kept, dice, ~scarred).mean(axis=1)
+    best = int(np.argmax(scores))  # of equals the first: the lowest limits
+    kept = kept[best]
+    volume = np.where(kept, numbers[0], 0.0)
+    seen = dice[scarred] * kept[scarred]
+    errors = np.abs(volume - drawn)[scarred] / drawn[scarred]
+    volume_limit, largest_limit, probability_limit = (float(x) for x in limits[best])
+    return RuleScore(
+        dataclasses.replace(
+            marking,
+            min_scar_ml=volume_limit,
+            min_largest_scar_ml=largest_limit,
+            min_scar_probability=probability_limit,
+        ),
+        dice=float(scores[best]),
+        dice_scarred=float(seen.mean()) if seen.size else 0.0,
+        missed=int((volume[scarred] == 0).sum()),
+        false_alarms=int((volume[~scarred] > 0).sum()),
+        volume_error=float(errors.mean()) if errors.size else 0.0,
+        bias=float((volume.sum() - drawn.sum()) / drawn.sum()) if drawn.any() else 0.0,
+    )

@@ -1,0 +1,79 @@
+"""Networks of a whole study: one config for all three, with or without pretraining on cine."""
+
+import pathlib
+
+import ml_collections
+
+from acsnet_jax.training.cohort import Cohort, lge_like_by_phantoms
+from acsnet_jax.training.loop import train_and_evaluate
+from acsnet_jax.training.settings import Config
+from acsnet_jax.training.state import TrainState
+from acsnet_jax.types import InputError
+
+
+def train_network(
+    config: Config,
+    task: str,
+    workdir: pathlib.Path,
+    cohort: Cohort,
+    *,
+    pretrained: TrainState | None = None,
+) -> TrainState:
+    """Train one network of a study, or go on with it.
+
+    Without pretraining, cine scans made LGE-like are mixed in, as in the paper. With it, the
+    network is trained on cine alone first, in a folder beside `workdir`, and then on LGE alone.
+
+    Args:
+        config: of the study, as ``configs/emidec_cpu.py``.
+        task: "lv", "myo" or "autoencoder".
+        workdir: folder of the run.
+        cohort: what is trained on.
+        pretrained: the state after a pretraining that is shared; None to do it here.
+    """
+    run = task_config(config, task)
+    if not pretrains(config, task):
+        return train_and_evaluate(run, workdir, cohort=cohort)
+    if pretrained is None:
+        folder = workdir.with_name(f"{workdir.name}_pretraining")
+        pretrained = pretrain(config, task, folder, cohort)
+    return train_and_evaluate(run, workdir, cohort=cohort.lge_alone(), start=pretrained)
+
+
+def pretrain(config: Config, task: str, workdir: pathlib.Path, cohort: Cohort) -> TrainState:
+    """Train one network of a study on cine scans made LGE-like by phantoms.
+
+    Raises:
+        InputError: the cohort has no cine scans.
+    """
+    if not cohort.cine:
+        raise InputError(
+            f"config.networks.{task}.pretraining.epochs asks for cine scans and there are none; "
+            "name a cohort with --config.data.cine_format and cine_root, or set it to 0"
+        )
+    run = task_config(config, task)
+    run.optimisation = config.networks[task].pretraining
+    scans = lge_like_by_phantoms(cohort.cine, config.data.seed)
+    return train_and_evaluate(run, workdir, cohort=Cohort(scans, []))
+
+
+def pretrains(config: Config, task: str) -> bool:
+    """Whether a study pretrains a network on cine."""
+    pretraining = config.networks[task].get("pretraining")
+    return pretraining is not None and pretraining.epochs > 0
+
+
+def task_config(config: Config, task: str) -> ml_collections.ConfigDict:
+    """The config of one training run out of that of the whole."""
+    network = config.networks[task]
+    return ml_collections.ConfigDict(
+        {
+            "task": task,
+            "seed": config.seed,
+            "data": config.data,
+            "spec": config.spec,
+            "model": network.model,
+            "augment": network.augment,
+            "optimisation": network.optimisation,
+        }
+    )

@@ -1,0 +1,74 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from acsnet_jax.clinical import Burden, ScarRule, burden, clean_enhancement, mark_scar
+from acsnet_jax.types import InputError
+
+UNIT, POSITIONS = (1.0, 1.0), np.arange(3) * 10.0
+PLAIN = ScarRule(erosions=0, min_scar_mm2=0.0)
+
+
+@pytest.fixture
+def stack():
+    """A column of 5 x 5 pixels through two slices, another of 2 x 2 in the third, far away."""
+    probability = np.zeros((3, 30, 30), np.float32)
+    probability[:2, 3:8, 3:8] = 0.8
+    probability[2, 20:22, 20:22] = 0.6
+    return probability, np.ones(probability.shape, bool)
+
+
+def mark(stack, rule):
+    return mark_scar(*stack, UNIT, POSITIONS, rule)
+
+
+def test_a_pixel_of_the_myocardium_is_marked_from_the_threshold_on(stack):
+    probability, myocardium = stack
+    myocardium[0] = False
+    for threshold, pixels in ((0.5, 29), (0.6, 29), (0.7, 25), (0.9, 0)):
+        rule = dataclasses.replace(PLAIN, scar_threshold=threshold)
+        assert mark((probability, myocardium), rule).sum() == pixels
+
+
+def test_a_square_erodes_corners_that_a_cross_keeps(stack):
+    mask = stack[0] > 0.7
+    mask[0, 3, 3] = False
+    cleaned = [
+        clean_enhancement(mask, UNIT, element=element, min_area_mm2=0.0)[0]
+        for element in ("cross", "square")
+    ]
+    assert cleaned[0].sum() == 9 and cleaned[1].sum() == 8
+    assert cleaned[0][4, 4] and not cleaned[1][4, 4]
+
+
+def test_burden_is_in_millilitres_and_joins_slices(stack):
+    probability, _ = stack
+    found = burden(probability > 0, probability, UNIT, POSITIONS)
+    assert found.volume_ml == pytest.approx((25 + 25 + 4) * 10 / 1000)
+    assert found.largest_ml == pytest.approx(50 * 10 / 1000)
+    assert found.probability == pytest.approx((50 * 0.8 + 4 * 0.6) / 54)
+    assert burden(probability > 1, probability, UNIT, POSITIONS) == Burden(0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("limit", "below", "above"),
+    [
+        ("min_scar_ml", 0.53, 0.55),
+        ("min_largest_scar_ml", 0.49, 0.51),
+        ("min_scar_probability", 0.78, 0.79),
+    ],
+)
+def test_a_patient_below_a_limit_has_no_scar_at_all(stack, limit, below, above):
+    whole = mark(stack, PLAIN)
+    kept = mark(stack, dataclasses.replace(PLAIN, **{limit: below}))
+    np.testing.assert_array_equal(kept, whole)
+    assert not mark(stack, dataclasses.replace(PLAIN, **{limit: above})).any()
+
+
+def test_a_single_slice_has_no_volume_to_judge_but_can_be_marked(stack):
+    probability, myocardium = (x[:1] for x in stack)
+    assert mark_scar(probability, myocardium, UNIT, POSITIONS[:1], PLAIN).any()
+    rule = dataclasses.replace(PLAIN, min_scar_ml=1.0)
+    with pytest.raises(InputError, match="no slice distance"):
+        mark_scar(probability, myocardium, UNIT, POSITIONS[:1], rule)

@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from acsnet_jax.evaluation.nested import deal
+from acsnet_jax.types import InputError, Label
+
+
+@pytest.fixture
+def scans(make_segmentation):
+    """Twelve patients; every third has no scar, the others ever more of it."""
+    found = []
+    for index in range(12):
+        scan = make_segmentation(f"P{index:02}").scan
+        labels = scan.labels.copy()
+        if index % 3 == 0:
+            labels[labels == Label.ENHANCEMENT] = Label.MYOCARDIUM
+        else:
+            labels[:, : 24 + index // 2][labels[:, : 24 + index // 2] == Label.MYOCARDIUM] = (
+                Label.ENHANCEMENT
+            )
+        found.append(scan.replace(labels=labels))
+    return found
+
+
+def test_every_patient_is_in_one_fold_and_every_fold_has_its_share_of_scar(scans):
+    folds = deal(scans, 4, 0)
+    assert sorted(name for fold in folds for name in fold) == [scan.id for scan in scans]
+    healthy = {scan.id for scan in scans if not (scan.labels == Label.ENHANCEMENT).any()}
+    assert len(healthy) == 4
+    for fold in folds:
+        assert len(fold) == 3 and len(healthy & set(fold)) == 1
+
+
+def test_folds_follow_the_seed_and_not_the_order(scans):
+    assert deal(scans[::-1], 4, 0) == deal(scans, 4, 0)
+    assert deal(scans, 4, 1) != deal(scans, 4, 0)
+
+
+def test_too_few_folds_or_patients_are_bad_input(scans):
+    with pytest.raises(InputError, match="at least 3"):
+        deal(scans, 2, 0)
+    with pytest.raises(InputError, match=r"lower --config\.folds"):
+        deal(scans[:3], 4, 0)
+
+
+def test_patients_whose_scar_nobody_drew_come_last(scans):
+    unknown = [scan.replace(has_enhancement=False) for scan in scans[:3]]
+    folds = deal([*unknown, *scans[3:]], 3, 0)
+    assert all(len({scan.id for scan in unknown} & set(fold)) == 1 for fold in folds)
+    assert np.ptp([len(fold) for fold in folds]) == 0

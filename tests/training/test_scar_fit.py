@@ -1,0 +1,89 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from acsnet_jax.clinical import ScarRule
+from acsnet_jax.training.scar_fit import RuleGrid, ScarCase, fit_scar_rule, scar_case
+from acsnet_jax.types import InputError
+
+GRID = RuleGrid(
+    thresholds=(0.3, 0.5),
+    components=(5,),
+    min_mm2=(0.0,),
+    min_ml=(0.0, 0.5, 1.0),
+    min_largest_ml=(0.0,),
+    min_probability=(0.0,),
+)
+
+
+def make_case(side, *, drawn=True, probability=0.4, specks=0):
+    """Squares of `side` pixels of a probability in two slices of 1 mm pixels, 10 mm apart."""
+    values = np.zeros((2, 40, 40), np.float32)
+    values[:, 5 : 5 + side, 5 : 5 + side] = probability
+    truth = (values > 0) & drawn
+    values[:, 30, 10 : 10 + specks] = probability
+    return ScarCase(values, np.ones(values.shape, bool), truth, (1.0, 1.0), np.array([0.0, 10.0]))
+
+
+def test_the_threshold_that_finds_the_scar_wins():
+    rule, scores = fit_scar_rule([make_case(10), make_case(12)], grid=GRID)
+    assert rule.scar_threshold == 0.3 and rule.erosions == 0
+    assert scores[0].rule == rule
+    assert scores[0].dice == scores[0].dice_scarred == 1
+    assert scores[0].volume_error == scores[0].bias == scores[0].missed == 0
+    assert [score.dice for score in scores] == sorted((x.dice for x in scores), reverse=True)
+    assert scores[-1].rule.scar_threshold == 0.5
+    assert scores[-1].missed == 2 and scores[-1].bias == -1
+
+
+def test_erosion_is_chosen_where_it_pays():
+    """What was drawn is the inside of what is predicted."""
+    case = make_case(10)
+    inside = np.zeros_like(case.drawn)
+    inside[:, 6:14, 6:14] = True
+    rule, _ = fit_scar_rule([case._replace(drawn=inside)], grid=GRID)
+    assert (rule.erosions, rule.erosion_element) == (1, "cross")
+
+
+def test_small_findings_of_healthy_patients_are_refused_and_scars_are_kept():
+    """0.72 mL where nothing was drawn, 2 mL and more where a scar was."""
+    cases = [make_case(6, drawn=False), make_case(6, drawn=False), make_case(10), make_case(14)]
+    rule, scores = fit_scar_rule(cases, grid=GRID)
+    assert rule.min_scar_ml == 1.0
+    assert scores[0].false_alarms == scores[0].missed == 0 and scores[0].dice == 1
+
+
+def test_the_lowest_limits_win_among_equals():
+    rule, _ = fit_scar_rule([make_case(14)], grid=GRID)
+    assert rule == ScarRule(0.3, 0, "cross", 5, 0.0)
+
+
+def test_a_score_is_ready_for_json():
+    _, scores = fit_scar_rule([make_case(10)], grid=GRID)
+    record = scores[0].record()
+    assert record["scar_threshold"] == 0.3 and record["dice"] == 1.0
+    assert {field.name for field in dataclasses.fields(ScarRule)} < set(record)
+
+
+def test_no_patients_are_bad_input():
+    with pytest.raises(InputError, match="no patient to fit"):
+        fit_scar_rule([], grid=GRID)
+
+
+def test_a_case_is_the_window_of_the_wall_on_labelled_slices(make_segmentation):
+    segmentation = make_segmentation(shift=(2, 1))
+    scan = segmentation.scan.replace(labelled=np.array([True, True, False, True]))
+    probability = np.random.default_rng(0).random(scan.image.shape).astype(np.float32)
+    full = dataclasses.replace(segmentation, scan=scan, scar_probability=probability)
+    case = scar_case(full)
+    assert case.drawn.shape == case.myocardium.shape == case.probability.shape
+    assert case.drawn.shape[1] < 48
+    assert not case.drawn[2].any() and not case.myocardium[2].any()
+    judged = scan.labelled[:, None, None]
+    assert case.drawn.sum() == ((scan.labels >= 3) & judged).sum()
+    assert case.myocardium.sum() == (segmentation.myocardium & judged).sum()
+    inside = probability[segmentation.myocardium & judged]
+    np.testing.assert_array_equal(np.sort(case.probability[case.myocardium]), np.sort(inside))
+    with pytest.raises(InputError, match="scan one"):
+        scar_case(segmentation)
