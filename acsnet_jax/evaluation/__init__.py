@@ -11,6 +11,14 @@
 - `AutoencoderStudy`: what they are worth, and which is chosen.
 - `choose`: the rule of one standard error.
 - `cross_validate`: trains and judges them inside the training patients.
+- `CHALLENGE_STRUCTURES`: what the EMIDEC challenge judges, infarct first.
+- `ChallengeRecord`: one structure of one patient by its definitions.
+- `ChallengeRow`: one of its measures over patients.
+- `Agreement`: bias and limits of agreement of a volume.
+- `evaluate_challenge`: the records of segmentations.
+- `challenge_records`: of one prediction.
+- `challenge_rows`: their means over patients.
+- `agreement`: their bias and limits.
 - `Evaluation`: the records of many scans.
 - `evaluate`: segmentations against expert labels.
 - `evaluate_scan`: one of them.
@@ -43,6 +51,16 @@
 """
 
 from acsnet_jax.evaluation.autoencoders import AutoencoderStudy, CandidateGrid, choose
+from acsnet_jax.evaluation.challenge import (
+    CHALLENGE_STRUCTURES,
+    Agreement,
+    ChallengeRecord,
+    ChallengeRow,
+    agreement,
+    challenge_records,
+    challenge_rows,
+    evaluate_challenge,
+)
 from acsnet_jax.evaluation.cross_validation import CrossValidation, cross_validate
 from acsnet_jax.evaluation.damage import KINDS, STRENGTHS, damage
 from acsnet_jax.evaluation.damage_study import DamageStudy, compare, predict_slices
@@ -73,12 +91,16 @@ from acsnet_jax.evaluation.summary import (
 from acsnet_jax.evaluation.validity import Validity, validity_of, why_lost
 
 __all__ = [
+    "CHALLENGE_STRUCTURES",
     "KINDS",
     "LOCATIONS",
     "STRENGTHS",
     "STRUCTURES",
+    "Agreement",
     "AutoencoderStudy",
     "CandidateGrid",
+    "ChallengeRecord",
+    "ChallengeRow",
     "CrossValidation",
     "DamageStudy",
     "Evaluation",
@@ -92,11 +114,15 @@ __all__ = [
     "Targets",
     "Validity",
     "VolumeRecord",
+    "agreement",
+    "challenge_records",
+    "challenge_rows",
     "choose",
     "compare",
     "cross_validate",
     "damage",
     "evaluate",
+    "evaluate_challenge",
     "evaluate_scan",
     "headline_numbers",
     "load_held_out",

@@ -204,6 +204,16 @@ class Presence(NamedTuple):
     absent: int
     false_alarms: int
 
+    @property
+    def sensitivity(self) -> float | None:
+        """Share of what is there that was found; None if nothing is."""
+        return 1 - self.missed / self.present if self.present else None
+
+    @property
+    def specificity(self) -> float | None:
+        """Share without it in which none was found; None if there are none."""
+        return 1 - self.false_alarms / self.absent if self.absent else None
+
 
 class Table1Row(NamedTuple):
     """One measure of one structure by location (paper, table 1); presence counts slices."""

@@ -2,6 +2,8 @@
 
 - `autoencoders_summary`: table of autoencoders that were compared, and the choice.
 - `write_autoencoders`: the same in three files.
+- `challenge_text`: the EMIDEC challenge's table.
+- `write_challenge`: the same in three files, with presence and agreement.
 - `damage_curves`: figure of the damage study.
 - `damage_examples`: some of its masks.
 - `damage_summary`: its table.
@@ -38,6 +40,7 @@
 """
 
 from acsnet_jax.report.autoencoders import autoencoders_summary, write_autoencoders
+from acsnet_jax.report.challenge import challenge_text, write_challenge
 from acsnet_jax.report.damage import damage_curves, damage_examples, damage_summary, write_damage
 from acsnet_jax.report.figures import (
     Violation,
@@ -73,6 +76,7 @@ __all__ = [
     "Violation",
     "aligned",
     "autoencoders_summary",
+    "challenge_text",
     "cohort",
     "cohort_text",
     "collect_violations",
@@ -96,6 +100,7 @@ __all__ = [
     "worst_case",
     "worst_pictures",
     "write_autoencoders",
+    "write_challenge",
     "write_csv",
     "write_damage",
     "write_report",

@@ -1,0 +1,304 @@
+"""The EMIDEC challenge's own numbers: one record a patient and structure, in 3-D.
+
+Dice over the whole stack (1 where both are empty, 0 where one is), the difference of volumes in
+mm^3 and as a share of the expert's volume, for scar as a share of the expert's myocardium too
+(AVDR), and the Hausdorff distance in mm. The infarct holds its no-reflow, as in the challenge's
+script. Only labelled slices are judged. Distances run between the centres of boundary voxels
+(those with one of their six neighbours outside), each slice at its own position; None where a
+structure is empty on either side. Shares lie in [0, 1]. Masks are ``Bool[slices, height, width]``.
+
+One difference to the challenge's script: it hands the spacing of (column, row, slice) to an array
+of (slice, row, column), so that its Hausdorff distances measure each axis with another's step.
+
+References:
+    Lalande et al., Medical Image Analysis 79, 2022, "Deep learning methods for automatic evaluation
+    of delayed enhancement-MRI"; github.com/EMIDEC-Challenge/Evaluation-metrics, ``main.py``.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy import ndimage, spatial
+
+from acsnet_jax.clinical import Regions, predicted_regions, reference_regions, scan_volume_ml
+from acsnet_jax.evaluation.summary import Presence, Summary, presence, summarise
+from acsnet_jax.types import InputError, Label, MaskStack, Scan, Segmentation
+
+ChallengeStructure = Literal["enhancement", "no_reflow", "myocardium", "blood_pool", "lv"]
+ChallengeMeasure = Literal[
+    "dice",
+    "hausdorff_mm",
+    "truth_mm3",
+    "predicted_mm3",
+    "difference_mm3",
+    "relative_difference",
+    "share_difference",
+    "bias_mm3",
+    "relative_bias",
+]
+Group = Literal["all", "affected"]
+"""All patients, or those in whom the expert has the structure."""
+
+CHALLENGE_STRUCTURES: tuple[ChallengeStructure, ...] = (
+    "enhancement",
+    "no_reflow",
+    "myocardium",
+    "blood_pool",
+    "lv",
+)
+_SCAR: tuple[ChallengeStructure, ...] = ("enhancement", "no_reflow")
+_MEASURES: tuple[ChallengeMeasure, ...] = (
+    "dice",
+    "hausdorff_mm",
+    "truth_mm3",
+    "predicted_mm3",
+    "difference_mm3",
+    "relative_difference",
+    "share_difference",
+    "bias_mm3",
+    "relative_bias",
+)
+_MM3_PER_ML = 1000.0
+_NORMAL_95 = 1.96
+
+
+class ChallengeRecord(NamedTuple):
+    """How well one structure of one patient was segmented.
+
+    Attributes:
+        scan_id: the patient's pseudonymous id.
+        structure: what was segmented.
+        dice: over the whole stack, in [0, 1].
+        hausdorff_mm: None where the expert's or our mask is empty.
+        truth_mm3: volume of the expert's mask.
+        predicted_mm3: volume of ours.
+        myocardium_mm3: volume of the expert's myocardium.
+    """
+
+    scan_id: str
+    structure: ChallengeStructure
+    dice: float
+    hausdorff_mm: float | None
+    truth_mm3: float
+    predicted_mm3: float
+    myocardium_mm3: float
+
+    @property
+    def bias_mm3(self) -> float:
+        """``predicted - truth``."""
+        return self.predicted_mm3 - self.truth_mm3
+
+    @property
+    def difference_mm3(self) -> float:
+        """``|predicted - truth|`` (AVD)."""
+        return abs(self.bias_mm3)
+
+    @property
+    def relative_bias(self) -> float | None:
+        """``(predicted - truth) / truth``; None where the expert saw nothing."""
+        return self.bias_mm3 / self.truth_mm3 if self.truth_mm3 else None
+
+    @property
+    def relative_difference(self) -> float | None:
+        """``|predicted - truth| / truth``; None where the expert saw nothing."""
+        return self.difference_mm3 / self.truth_mm3 if self.truth_mm3 else None
+
+    @property
+    def share_difference(self) -> float | None:
+        """``|predicted - truth| / myocardium`` (AVDR); None but for scar, and without a wall."""
+        if self.structure not in _SCAR or not self.myocardium_mm3:
+            return None
+        return self.difference_mm3 / self.myocardium_mm3
+
+
+class ChallengeRow(NamedTuple):
+    """One measure of one structure over patients; presence counts all patients."""
+
+    structure: ChallengeStructure
+    group: Group
+    measure: ChallengeMeasure
+    summary: Summary
+    presence: Presence
+
+
+class Agreement(NamedTuple):
+    """Volumes of one structure after Bland and Altman, over all patients.
+
+    Attributes:
+        structure: what was measured.
+        bias_mm3: mean of ``predicted - truth``, with its interval.
+        relative_bias: that mean over the mean of the expert's volumes; None if these are all 0.
+        lower_mm3: bias less 1.96 standard deviations of the differences; None with fewer than two
+            patients.
+        upper_mm3: bias and 1.96 standard deviations.
+
+    References:
+        Bland and Altman, Lancet 327, 1986.
+    """
+
+    structure: ChallengeStructure
+    bias_mm3: Summary
+    relative_bias: float | None
+    lower_mm3: float | None
+    upper_mm3: float | None
+
+
+def challenge_records(
+    scan: Scan, prediction: Regions, *, no_reflow: MaskStack | None = None
+) -> list[ChallengeRecord]:
+    """Judge one prediction on the labelled slices of its scan.
+
+    Args:
+        scan: a scan with labels.
+        prediction: what was found on its grid (`predicted_regions`; of an array of `Label` values,
+            `reference_regions` of the scan with these labels).
+        no_reflow: where a prediction tells it, the dark part of its enhancement.
+
+    Returns:
+        Records of the LV, the blood pool and the myocardium, of enhancement if both sides assessed
+        it, and of no-reflow if it was also predicted.
+
+    Raises:
+        InputError: masks of another shape; no slice is labelled, the stack has a single slice, or
+            slices out of order.
+    """
+    drawn = reference_regions(scan)
+    if prediction.lv.shape != drawn.lv.shape:
+        raise InputError(
+            f"scan {scan.id}: a prediction of shape {prediction.lv.shape} was given for a scan of "
+            f"{drawn.lv.shape}: predict on the scan's own grid"
+        )
+    dark = None
+    if scan.labels is not None and scan.has_enhancement:
+        dark = (scan.labels == Label.NO_REFLOW) & scan.labelled[:, None, None]
+    pairs: dict[ChallengeStructure, tuple[MaskStack | None, MaskStack | None]] = {
+        "enhancement": (drawn.enhancement, prediction.enhancement),
+        "no_reflow": (dark, no_reflow),
+        "myocardium": (drawn.myocardium, prediction.myocardium),
+        "blood_pool": (drawn.blood_pool, prediction.blood_pool),
+        "lv": (drawn.lv, prediction.lv),
+    }
+    wall_mm3 = _MM3_PER_ML * scan_volume_ml(drawn.myocardium, scan)
+    records = []
+    for structure in CHALLENGE_STRUCTURES:
+        truth, ours = pairs[structure]
+        if truth is None or ours is None:
+            continue
+        ours = ours & scan.labelled[:, None, None]
+        records.append(
+            ChallengeRecord(
+                scan.id,
+                structure,
+                dice=stack_dice(ours, truth),
+                hausdorff_mm=stack_hausdorff_mm(ours, truth, scan),
+                truth_mm3=_MM3_PER_ML * scan_volume_ml(truth, scan),
+                predicted_mm3=_MM3_PER_ML * scan_volume_ml(ours, scan),
+                myocardium_mm3=wall_mm3,
+            )
+        )
+    return records
+
+
+def evaluate_challenge(segmentations: Iterable[Segmentation]) -> list[ChallengeRecord]:
+    """Records of several segmented scans; see `challenge_records`."""
+    return [
+        record
+        for segmentation in segmentations
+        for record in challenge_records(segmentation.scan, predicted_regions(segmentation))
+    ]
+
+
+def stack_dice(prediction: MaskStack, truth: MaskStack) -> float:
+    """Dice over all slices together: 1 if both masks are empty, 0 if one is."""
+    both = np.count_nonzero(prediction) + np.count_nonzero(truth)
+    return 2 * np.count_nonzero(prediction & truth) / both if both else 1.0
+
+
+def stack_hausdorff_mm(prediction: MaskStack, truth: MaskStack, scan: Scan) -> float | None:
+    """Symmetric Hausdorff distance of two surfaces in 3-D.
+
+    Args:
+        prediction: one structure.
+        truth: the same of the expert.
+        scan: whose grid the masks are on.
+
+    Returns:
+        The largest distance in mm from a boundary voxel of either to the other's nearest; None if
+        one is empty.
+    """
+    if not prediction.any() or not truth.any():
+        return None
+    ours, theirs = (_surface_mm(mask, scan) for mask in (prediction, truth))
+    return max(
+        float(spatial.KDTree(end).query(start)[0].max())
+        for start, end in ((ours, theirs), (theirs, ours))
+    )
+
+
+def _surface_mm(mask: MaskStack, scan: Scan) -> Float[np.ndarray, "points 3"]:
+    """Centres of the boundary voxels in mm: along the stack, down the rows, along the columns."""
+    surface = mask & ~np.asarray(ndimage.binary_erosion(mask), bool)
+    slices, rows, columns = np.nonzero(surface)
+    row_mm, column_mm = scan.spacing_mm
+    return np.stack([scan.positions_mm[slices], rows * row_mm, columns * column_mm], axis=-1)
+
+
+def challenge_rows(records: Sequence[ChallengeRecord]) -> list[ChallengeRow]:
+    """Every measure over patients, scar first.
+
+    Args:
+        records: of several patients.
+
+    Returns:
+        Rows of the structures that there are records of; of scar also over affected patients alone.
+    """
+    rows = []
+    for structure, own in _by_structure(records):
+        groups: tuple[Group, ...] = ("all", "affected") if structure in _SCAR else ("all",)
+        found = presence((r.truth_mm3, r.predicted_mm3) for r in own)
+        rows += [
+            ChallengeRow(
+                structure,
+                group,
+                measure,
+                summarise(
+                    (r.scan_id, getattr(r, measure))
+                    for r in own
+                    if group == "all" or r.truth_mm3 > 0
+                ),
+                found,
+            )
+            for group in groups
+            for measure in _MEASURES
+            if measure != "share_difference" or structure in _SCAR
+        ]
+    return rows
+
+
+def agreement(records: Sequence[ChallengeRecord]) -> list[Agreement]:
+    """Bias and limits of agreement of each structure's volume, over all patients, scar first."""
+    found = []
+    for structure, own in _by_structure(records):
+        bias = summarise((r.scan_id, r.bias_mm3) for r in own)
+        truth = math.fsum(r.truth_mm3 for r in own)
+        relative = math.fsum(r.bias_mm3 for r in own) / truth if truth else None
+        lower = upper = None
+        if len(own) > 1 and bias.mean is not None:
+            reach = _NORMAL_95 * float(np.std([r.bias_mm3 for r in own], ddof=1))
+            lower, upper = bias.mean - reach, bias.mean + reach
+        found.append(Agreement(structure, bias, relative, lower, upper))
+    return found
+
+
+def _by_structure(
+    records: Sequence[ChallengeRecord],
+) -> list[tuple[ChallengeStructure, list[ChallengeRecord]]]:
+    """The records of each structure that has any, one a patient."""
+    return [
+        (structure, own)
+        for structure in CHALLENGE_STRUCTURES
+        if (own := [r for r in records if r.structure == structure])
+    ]

@@ -1,0 +1,187 @@
+"""The EMIDEC challenge's table as text: means over patients, presence and agreement of volumes.
+
+Shares are printed in percent, distances in mm, volumes in mm^3 as the challenge has them; the CSV
+for programs keeps base units (fractions, mm, mm^3). Scar comes first.
+"""
+
+import pathlib
+from collections.abc import Sequence
+
+from acsnet_jax.evaluation.challenge import (
+    Agreement,
+    ChallengeMeasure,
+    ChallengeRecord,
+    ChallengeRow,
+    agreement,
+    challenge_rows,
+)
+from acsnet_jax.evaluation.summary import Presence, Summary
+from acsnet_jax.files import write_text
+from acsnet_jax.report.tables import TextTable, markdown, write_csv
+
+CHALLENGE_NAMES = {
+    "enhancement": "Infarct",
+    "no_reflow": "No-reflow",
+    "myocardium": "MYO",
+    "blood_pool": "Blood pool",
+    "lv": "LV",
+}
+_GROUPS = {"all": "all", "affected": "with it"}
+_MEASURES: dict[ChallengeMeasure, tuple[str, float, int]] = {
+    "dice": ("Dice 3-D", 1.0, 3),
+    "hausdorff_mm": ("HD 3-D (mm)", 1.0, 1),
+    "truth_mm3": ("GT (mm³)", 1.0, 0),
+    "predicted_mm3": ("Pred (mm³)", 1.0, 0),
+    "difference_mm3": ("AVD (mm³)", 1.0, 0),
+    "relative_difference": ("AVD of expert's (%)", 100.0, 1),
+    "share_difference": ("AVDR, of MYO (%)", 100.0, 2),
+    "bias_mm3": ("Bias (mm³)", 1.0, 0),
+    "relative_bias": ("Bias of expert's (%)", 100.0, 1),
+}
+_SIGNED = ("bias_mm3", "relative_bias")
+
+CHALLENGE_CAPTION = (
+    "EMIDEC challenge (Lalande et al. 2022): one number a patient, over its labelled slices "
+    "together; mean ± half the 95% confidence interval over patients (Student's t). The infarct "
+    "holds its no-reflow. Dice is 1 where both masks are empty and 0 where one is; “with it” are "
+    "the patients in whom the expert has the region. The Hausdorff distance is counted where "
+    "neither is empty. AVD is |ours - expert|; its share of the expert's volume is counted where "
+    "that is not 0; AVDR is its share of the expert's myocardium. Bias is ours less the expert's."
+)
+FOUND_CAPTION = (
+    "Patients in whom the expert has a region, and in how many of them some of it was found "
+    "(sensitivity); patients without, and in how many of them none was (specificity)."
+)
+AGREEMENT_CAPTION = (
+    "Agreement of volumes in mm³ (Bland and Altman 1986), over all patients: bias is ours less the "
+    "expert's, ± half its 95% confidence interval, and as a share of the expert's mean volume; "
+    "limits are bias ± 1.96 standard deviations of the differences."
+)
+
+
+def challenge_text(rows: Sequence[ChallengeRow]) -> TextTable:
+    """Means over patients, for readers."""
+    header = ("Region", "Patients", "Measure", "Mean ± CI", "Range", "Patients counted")
+    return TextTable(
+        header,
+        [
+            (
+                CHALLENGE_NAMES[row.structure],
+                _GROUPS[row.group],
+                _MEASURES[row.measure][0],
+                _with_interval(row.summary, row.measure),
+                _range(row.summary, row.measure),
+                f"{row.summary.counted} of {row.summary.n}",
+            )
+            for row in rows
+        ],
+    )
+
+
+def found_text(rows: Sequence[ChallengeRow]) -> TextTable:
+    """What was found and what made up, by patient."""
+    header = ("Region", "Patients with it", "Missed", "Sensitivity (%)")
+    header += ("Patients without", "False alarms", "Specificity (%)")
+    found: dict[str, Presence] = {row.structure: row.presence for row in rows}
+    return TextTable(
+        header,
+        [
+            (
+                CHALLENGE_NAMES[structure],
+                str(one.present),
+                str(one.missed),
+                _percent(one.sensitivity),
+                str(one.absent),
+                str(one.false_alarms),
+                _percent(one.specificity),
+            )
+            for structure, one in found.items()
+        ],
+    )
+
+
+def agreement_text(agreements: Sequence[Agreement]) -> TextTable:
+    """Bias and limits of agreement, for readers."""
+    header = ("Region", "Bias (mm³)", "Bias (%)", "Lower limit", "Upper limit", "Patients")
+    return TextTable(
+        header,
+        [
+            (
+                CHALLENGE_NAMES[one.structure],
+                _with_interval(one.bias_mm3, "bias_mm3"),
+                _number(one.relative_bias, "relative_bias"),
+                _number(one.lower_mm3, "bias_mm3"),
+                _number(one.upper_mm3, "bias_mm3"),
+                str(one.bias_mm3.patients),
+            )
+            for one in agreements
+        ],
+    )
+
+
+def challenge_csv(rows: Sequence[ChallengeRow]) -> TextTable:
+    """The means for programs, in base units."""
+    header = ("structure", "group", "measure", "mean", "half_width_95", "low", "high", "patients")
+    header += ("records_counted", "records", "present", "missed", "absent", "false_alarms")
+    table = TextTable(header, [])
+    for row in rows:
+        numbers = (_plain(value) for value in row.summary)
+        counts = (str(value) for value in row.presence)
+        table.rows.append((row.structure, row.group, row.measure, *numbers, *counts))
+    return table
+
+
+def challenge_patients(records: Sequence[ChallengeRecord]) -> TextTable:
+    """The records themselves in base units, one a row; empty where a measure does not apply."""
+    derived = ("bias_mm3", "difference_mm3", "relative_difference", "relative_bias")
+    derived += ("share_difference",)
+    return TextTable(
+        (*ChallengeRecord._fields, *derived),
+        [
+            (*map(_plain, record), *(_plain(getattr(record, name)) for name in derived))
+            for record in records
+        ],
+    )
+
+
+def write_challenge(records: Sequence[ChallengeRecord], folder: pathlib.Path) -> None:
+    """Write ``challenge.md`` and ``.csv`` (means), and ``challenge_patients.csv`` (a row each)."""
+    rows = challenge_rows(records)
+    write_csv(challenge_csv(rows), folder / "challenge.csv")
+    write_csv(challenge_patients(records), folder / "challenge_patients.csv")
+    parts = (
+        (CHALLENGE_CAPTION, challenge_text(rows)),
+        (FOUND_CAPTION, found_text(rows)),
+        (AGREEMENT_CAPTION, agreement_text(agreement(records))),
+    )
+    text = "\n".join(f"{caption}\n\n{markdown(table)}" for caption, table in parts)
+    write_text(text, folder / "challenge.md")
+
+
+def _number(value: float | None, measure: ChallengeMeasure) -> str:
+    _, scale, digits = _MEASURES[measure]
+    sign = "+" if measure in _SIGNED else ""
+    return "n/a" if value is None else f"{scale * value:{sign}.{digits}f}"
+
+
+def _with_interval(summary: Summary, measure: ChallengeMeasure) -> str:
+    mean = _number(summary.mean, measure)
+    if summary.half_width is None:
+        return mean
+    return f"{mean} ± {_number(summary.half_width, measure).removeprefix('+')}"
+
+
+def _range(summary: Summary, measure: ChallengeMeasure) -> str:
+    if summary.mean is None:
+        return "n/a"
+    return f"{_number(summary.low, measure)} to {_number(summary.high, measure)}"
+
+
+def _percent(value: float | None) -> str:
+    return "n/a" if value is None else f"{100 * value:.1f}"
+
+
+def _plain(value: float | int | str | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
