@@ -113,7 +113,9 @@ def write_study(
     validity = evaluation.validity_of(segmentations, corrector)
     numbers = evaluation.headline_numbers(records, validity, targets)
     certificates = [one for segmentation in segmentations for one in segmentation.certificates]
+    in_3d = evaluation.evaluate_challenge(segmentations)
     report.write_tables(table1, table2, workdir)
+    report.write_challenge(in_3d, workdir)
     report.write_csv(report.slices_table(records.slices), workdir / "slices.csv")
     write_json([one._asdict() for one in certificates], workdir / "certificates.json")
     write_json({number.name: number.record() for number in numbers}, workdir / "summary.json")
@@ -125,6 +127,7 @@ def write_study(
             summary=numbers,
             table1=table1,
             table2=table2,
+            challenge=in_3d,
             pictures=report.study_pictures(segmentations, records, cohort, figures, runs=runs),
             worst=report.worst_pictures(segmentations, records, figures),
             certificates=certificates,

@@ -146,16 +146,21 @@ def challenge_patients(records: Sequence[ChallengeRecord]) -> TextTable:
 
 def write_challenge(records: Sequence[ChallengeRecord], folder: pathlib.Path) -> None:
     """Write ``challenge.md`` and ``.csv`` (means), and ``challenge_patients.csv`` (a row each)."""
-    rows = challenge_rows(records)
-    write_csv(challenge_csv(rows), folder / "challenge.csv")
+    write_csv(challenge_csv(challenge_rows(records)), folder / "challenge.csv")
     write_csv(challenge_patients(records), folder / "challenge_patients.csv")
-    parts = (
+    parts = challenge_tables(records)
+    text = "\n".join(f"{caption}\n\n{markdown(table)}" for caption, table in parts)
+    write_text(text, folder / "challenge.md")
+
+
+def challenge_tables(records: Sequence[ChallengeRecord]) -> list[tuple[str, TextTable]]:
+    """Means, presence and agreement, each with its caption."""
+    rows = challenge_rows(records)
+    return [
         (CHALLENGE_CAPTION, challenge_text(rows)),
         (FOUND_CAPTION, found_text(rows)),
         (AGREEMENT_CAPTION, agreement_text(agreement(records))),
-    )
-    text = "\n".join(f"{caption}\n\n{markdown(table)}" for caption, table in parts)
-    write_text(text, folder / "challenge.md")
+    ]
 
 
 def _number(value: float | None, measure: ChallengeMeasure) -> str:

@@ -16,11 +16,13 @@ import jax
 import jinja2
 
 import acsnet_jax
+from acsnet_jax.evaluation.challenge import ChallengeRecord
 from acsnet_jax.evaluation.headline import Number
 from acsnet_jax.evaluation.summary import Table1Row, Table2Row
 from acsnet_jax.evaluation.validity import Validity
 from acsnet_jax.files import write_text
 from acsnet_jax.report import tables
+from acsnet_jax.report.challenge import challenge_tables
 from acsnet_jax.types import Certificate, InputError
 
 _TEMPLATE = pathlib.Path(__file__).with_name("report.html.j2")
@@ -63,6 +65,7 @@ class Report:
         summary: the study in a few numbers, scar first.
         table1: rows of `acsnet_jax.evaluation.table1`.
         table2: rows of `acsnet_jax.evaluation.table2`.
+        challenge: records of `acsnet_jax.evaluation.evaluate_challenge`.
         pictures: figures, in order.
         worst: overlays of the worst patients.
         certificates: one a corrected slice.
@@ -77,6 +80,7 @@ class Report:
     summary: Sequence[Number] = ()
     table1: Sequence[Table1Row] = ()
     table2: Sequence[Table2Row] = ()
+    challenge: Sequence[ChallengeRecord] = ()
     pictures: Sequence[Picture] = ()
     worst: Sequence[Picture] = ()
     certificates: Sequence[Certificate] = ()
@@ -126,6 +130,7 @@ def write_report(workdir: pathlib.Path, report: Report) -> pathlib.Path:
         presence=(tables.PRESENCE_CAPTION, tables.presence_text(report.table1, report.table2)),
         table1=(tables.TABLE1_CAPTION, tables.table1_text(report.table1)),
         table2=(tables.TABLE2_CAPTION, tables.table2_text(report.table2)),
+        challenge=challenge_tables(report.challenge),
         embed=_embed,
         citations=[PAPER_CITATION, *(DATASET_CITATIONS[name] for name in report.datasets)],
     )
