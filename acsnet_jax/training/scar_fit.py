@@ -1,9 +1,10 @@
 """The rule for scar, fitted to patients whose probabilities come from networks that never saw them.
 
 Every way of marking (threshold, erosion, components) is tried with every set of limits below which
-a patient has no scar, and the best mean 3-D Dice over patients decides, by the EMIDEC challenge's
-rule that two empty masks agree wholly: a false alarm costs as much as a scar that is missed. Arrays
-are ``[slices, height, width]``, apex first.
+a patient has no scar, and the best agreement with the experts decides. A patient with scar counts
+the mean of the 3-D Dice and of 1 less the relative error of the volume: where a network is unsure,
+thresholds far apart give the same Dice, and very different volumes. A patient without scar counts 1
+if none is found, else 0. Arrays are ``[slices, height, width]``, apex first.
 
 References:
     Paper, Evaluation ("optimised"); Lalande et al., Medical Image Analysis 79, 2022 (the metric).
@@ -37,14 +38,14 @@ class RuleGrid:
         min_probability: least mean probabilities of a patient.
     """
 
-    thresholds: tuple[float, ...] = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7)
+    thresholds: tuple[float, ...] = (0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)
     erosions: tuple[int, ...] = (0, 1)
     elements: tuple[Element, ...] = ("cross", "square")
     components: tuple[int, ...] = (2, 5)
     min_mm2: tuple[float, ...] = (0.0, 10.0, 25.0, 50.0)
-    min_ml: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+    min_ml: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0)
     min_largest_ml: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 3.0)
-    min_probability: tuple[float, ...] = (0.0, 0.6, 0.65, 0.7, 0.75, 0.8)
+    min_probability: tuple[float, ...] = (0.0, 0.6, 0.65, 0.7, 0.725, 0.75, 0.775, 0.8, 0.825, 0.85)
 
     def markings(self) -> Iterator[ScarRule]:
         """Every way of marking, without limits for patients."""
@@ -116,6 +117,7 @@ class RuleScore(NamedTuple):
 
     Attributes:
         rule: the rule.
+        agreement: mean over patients, in [0, 1]; what decides.
         dice: mean 3-D Dice over patients, 1 where both masks are empty.
         dice_scarred: over patients in whom the expert drew scar.
         missed: number of these in whom nothing was found.
@@ -125,6 +127,7 @@ class RuleScore(NamedTuple):
     """
 
     rule: ScarRule
+    agreement: float
     dice: float
     dice_scarred: float
     missed: int
@@ -159,7 +162,7 @@ def fit_scar_rule(
         for marking in tqdm([*grid.markings()], desc="scar rule", unit="rule", disable=None)
     ]
     # sorted() is stable: of equals the first, which is the simplest, stays first
-    ranked = sorted(scores, key=lambda score: -round(score.dice, 6))
+    ranked = sorted(scores, key=lambda score: -round(score.agreement, 6))
     return ranked[0].rule, ranked
 
 
@@ -195,8 +198,10 @@ def _best_limits(
     dice, drawn, *numbers = np.array(outcomes).T
     kept = np.all(np.array(numbers)[None] >= limits[:, :, None], axis=1)  # [limits, patients]
     scarred = drawn > 0
-    scores = np.where(kept, dice, ~scarred).mean(axis=1)
-    best = int(np.argmax(scores))  # of equals the first: the lowest limits
+    error = np.abs(numbers[0] - drawn) / np.where(scarred, drawn, 1.0)
+    found = np.where(scarred, (dice + 1 - np.minimum(error, 1.0)) / 2, numbers[0] == 0)
+    agreements = np.where(kept, found, ~scarred).mean(axis=1)
+    best = int(np.argmax(agreements))  # of equals the first: the lowest limits
     kept = kept[best]
     volume = np.where(kept, numbers[0], 0.0)
     seen = dice[scarred] * kept[scarred]
@@ -209,7 +214,8 @@ def _best_limits(
             min_largest_scar_ml=largest_limit,
             min_scar_probability=probability_limit,
         ),
-        dice=float(scores[best]),
+        agreement=float(agreements[best]),
+        dice=float(np.where(kept, dice, ~scarred).mean()),
         dice_scarred=float(seen.mean()) if seen.size else 0.0,
         missed=int((volume[scarred] == 0).sum()),
         false_alarms=int((volume[~scarred] > 0).sum()),

@@ -80,7 +80,7 @@ def test_every_patient_is_judged_once_by_networks_that_never_saw_it(finished):
         kept = folder / "held_out" / f"fold{number}"
         assert sorted(path.stem for path in kept.glob("*.npz")) == fold
         scores = json.loads((kept / "rule.json").read_text())
-        assert scores[0]["dice"] == max(score["dice"] for score in scores)
+        assert scores[0]["agreement"] == max(score["agreement"] for score in scores)
     certificates = json.loads((folder / "report" / "certificates.json").read_text())
     assert {one["scan_id"] for one in certificates} <= {x for fold in folds for x in fold}
 

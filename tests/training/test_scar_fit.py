@@ -32,7 +32,8 @@ def test_the_threshold_that_finds_the_scar_wins():
     assert scores[0].rule == rule
     assert scores[0].dice == scores[0].dice_scarred == 1
     assert scores[0].volume_error == scores[0].bias == scores[0].missed == 0
-    assert [score.dice for score in scores] == sorted((x.dice for x in scores), reverse=True)
+    agreements = [score.agreement for score in scores]
+    assert agreements[0] == 1 and agreements == sorted(agreements, reverse=True)
     assert scores[-1].rule.scar_threshold == 0.5
     assert scores[-1].missed == 2 and scores[-1].bias == -1
 
@@ -44,6 +45,24 @@ def test_erosion_is_chosen_where_it_pays():
     inside[:, 6:14, 6:14] = True
     rule, _ = fit_scar_rule([case._replace(drawn=inside)], grid=GRID)
     assert (rule.erosions, rule.erosion_element) == (1, "cross")
+
+
+def test_agreement_is_the_mean_of_dice_and_of_the_volumes():
+    """Half of what is drawn is found, or half as much again."""
+    values = np.zeros((2, 40, 40), np.float32)
+    values[:, 10:20, 5:15] = 0.6
+    values[:, 20:30, 5:15] = values[:, 30:40, 5:15] = 0.4
+    drawn = np.zeros(values.shape, bool)
+    drawn[:, 10:30, 5:15] = True
+    case = make_case(1)._replace(probability=values, drawn=drawn)
+    grid = dataclasses.replace(GRID, erosions=(0,))
+    _, scores = fit_scar_rule([case], grid=grid)
+    by_threshold = {score.rule.scar_threshold: score for score in scores}
+    assert by_threshold[0.5].dice == pytest.approx(2 / 3)
+    assert by_threshold[0.3].dice == pytest.approx(4 / 5)
+    assert by_threshold[0.3].volume_error == by_threshold[0.5].volume_error == 0.5
+    for score in scores:
+        assert score.agreement == pytest.approx((score.dice + 0.5) / 2)
 
 
 def test_small_findings_of_healthy_patients_are_refused_and_scars_are_kept():
