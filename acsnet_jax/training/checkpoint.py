@@ -1,5 +1,8 @@
 """Checkpoints of a training run. The only module that knows orbax."""
 
+import hashlib
+import json
+import logging
 import pathlib
 
 import jax
@@ -7,21 +10,38 @@ import orbax.checkpoint as ocp
 from jax.sharding import Sharding
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from acsnet_jax.files import write_json
 from acsnet_jax.training.state import TrainState
+from acsnet_jax.types import InputError
+
+_LOG = logging.getLogger(__name__)
+
+KEPT = 2
+"""The newest, and the one before in case that the newest is damaged."""
+
+_REFUSED = ("Error writing", "Failed writing", "RESOURCE_EXHAUSTED")
+"""What TensorStore says, in a ValueError, when the disk does not take what it is given."""
 
 
 class Checkpoints:
-    """The latest state of a run, in ``workdir/checkpoints``; a run has a fixed number of epochs.
+    """The latest states of a run, in ``workdir/checkpoints``; a run has a fixed number of epochs.
 
     Saving is atomic: a run that is killed leaves the checkpoints it had. Used as a context manager.
+    ``checksums.json`` beside them holds the SHA-256 of every file of each, since not every damaged
+    file is noticed when arrays are read; a checkpoint that it does not name is taken as it is.
+
+    All processes of a run call the same methods in the same order; the first one writes.
     """
 
     def __init__(self, workdir: pathlib.Path):
-        policy = preservation_policy.LatestN(1)
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=policy, enable_async_checkpointing=False
+            preservation_policy=preservation_policy.LatestN(KEPT),
+            enable_async_checkpointing=False,
+            cleanup_tmp_directories=True,
         )
-        self._manager = ocp.CheckpointManager((workdir / "checkpoints").resolve(), options=options)
+        self._folder = (workdir / "checkpoints").resolve()
+        self._manager = ocp.CheckpointManager(self._folder, options=options)
+        self._damaged: list[int] = []
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -30,18 +50,84 @@ class Checkpoints:
         self._manager.close()
 
     def latest_step(self) -> int | None:
-        """Step of the newest checkpoint; None if there is none."""
+        """Step of the newest checkpoint, whole or not; None if there is none."""
         return self._manager.latest_step()
 
     def save(self, state: TrainState) -> None:
-        """Keep a state in the place of the last one."""
-        self._manager.save(int(state.step), args=ocp.args.StandardSave(state._asdict()))
+        """Keep a state, and the one before it.
+
+        Raises:
+            InputError: the disk does not take it; the checkpoints that there were stay.
+        """
+        step = int(state.step)
+        try:
+            while self._damaged:
+                self._manager.delete(self._damaged.pop())
+            self._write_checksums()
+            self._manager.save(step, args=ocp.args.StandardSave(state._asdict()))
+            self._write_checksums(step)
+        except (OSError, ValueError) as error:
+            if isinstance(error, ValueError) and not any(word in str(error) for word in _REFUSED):
+                raise
+            reason = str(error).rpartition(": ")[2]
+            raise InputError(
+                f"{self._folder}: the checkpoint of step {step} cannot be written ({reason}); make "
+                "room and give the same command again, it goes on from the checkpoint before"
+            ) from error
 
     def restore(self, like: TrainState, sharding: Sharding) -> TrainState:
-        """The newest state, laid out like `like` on the devices of `sharding`."""
+        """The newest whole state, laid out like `like` on the devices of `sharding`.
+
+        A warning names a newer one that is damaged; it goes when the next one is saved.
+
+        Raises:
+            InputError: none is whole.
+        """
         abstract = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
             like._asdict(),
         )
-        step = self._manager.latest_step()
+        self._damaged = []
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            if self._is_whole(step):
+                break
+            self._damaged.append(step)
+        else:
+            raise InputError(
+                f"{self._folder}: no checkpoint is whole (damaged: step "
+                f"{', '.join(map(str, self._damaged))}); remove the folder to train from the start"
+            )
+        for bad in self._damaged:
+            text = "%s: the checkpoint of step %d is damaged, that of step %d is used"
+            _LOG.warning(text, self._folder, bad, step)
         return TrainState(**self._manager.restore(step, args=ocp.args.StandardRestore(abstract)))
+
+    def _write_checksums(self, *new: int) -> None:
+        """Those of new steps beside those of the steps that are still kept."""
+        if jax.process_index():
+            return
+        steps, known = map(str, self._manager.all_steps()), self._checksums()
+        kept = {step: known[step] for step in steps if step in known}
+        kept.update({str(step): _digests(self._folder / str(step)) for step in new})
+        write_json(kept, self._folder / "checksums.json")
+
+    def _checksums(self) -> dict[str, dict[str, str]]:
+        """Digests of files by step."""
+        path = self._folder / "checksums.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def _is_whole(self, step: int) -> bool:
+        """Whether the files of a step are as they were written, as far as is known."""
+        known = self._checksums().get(str(step))
+        return known is None or known == _digests(self._folder / str(step))
+
+
+def _digests(folder: pathlib.Path) -> dict[str, str]:
+    """SHA-256 of every file below a folder."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256")
+            found[path.relative_to(folder).as_posix()] = digest.hexdigest()
+    return found

@@ -22,7 +22,6 @@ from acsnet_jax.training.cohort import Cohort
 from acsnet_jax.training.record import read
 from acsnet_jax.training.runs import as_network, load_run
 from acsnet_jax.training.sharding import data_mesh, replicated
-from acsnet_jax.training.state import TrainState
 from acsnet_jax.types import InputError
 from configs import autoencoder, lv, myo
 
@@ -243,28 +242,3 @@ def test_the_run_of_another_config_is_refused(runs, cohort):
     ):
         loop.train_and_evaluate(config, workdir, cohort=cohort)
     assert (workdir / "config.json").read_text() == before
-
-
-def fake_state(step):
-    return TrainState(
-        step=jax.numpy.int32(step),
-        params={"layer": {"kernel": np.full((2, 3), step, np.float32)}},
-        batch_stats={},
-        opt_state=(np.float32(step),),
-        key_data=np.array([1, 2], np.uint32),
-    )
-
-
-def test_the_latest_checkpoint_is_kept(tmp_path):
-    sharding = replicated(data_mesh(1))
-    with Checkpoints(tmp_path) as checkpoints:
-        assert checkpoints.latest_step() is None
-        for step in (1, 2, 3, 4):
-            checkpoints.save(jax.device_put(fake_state(step), sharding))
-        assert [path.name for path in saved_steps(tmp_path)] == ["4"]
-        like = jax.device_put(fake_state(0), sharding)
-        restored = checkpoints.restore(like, sharding)
-    assert isinstance(restored, TrainState)
-    assert_same_state(restored, fake_state(4))
-    with Checkpoints(tmp_path) as checkpoints:
-        assert checkpoints.latest_step() == 4
