@@ -39,6 +39,7 @@ from acsnet_jax.training.latent_space import fit_max_change
 from acsnet_jax.training.runs import as_network, as_network_of, load_run
 from acsnet_jax.training.scar_fit import RuleGrid, ScarCase, fit_scar_rule, scar_case
 from acsnet_jax.training.settings import Config, from_config
+from acsnet_jax.training.spill import Spill
 from acsnet_jax.training.state import TrainState
 from acsnet_jax.training.study import pretrain, pretrains, train_network
 from acsnet_jax.types import InputError, Label, Scan, Segmentation
@@ -242,7 +243,8 @@ class _System:
     def _cohort(self, scans: list[Scan], task: str) -> Cohort:
         if pretrains(self.config, task):
             return Cohort(scans, [])
-        return with_cine(scans, self.cine, self.config.data.seed)
+        spill = Spill(self.folder, self.config.data.memory_gb)
+        return with_cine(scans, self.cine, self.config.data.seed, spill)
 
     def _start(self, task: str) -> TrainState | None:
         """The pretraining that all pairs share."""

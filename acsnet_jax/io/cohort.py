@@ -85,6 +85,7 @@ def read_cohort(
     slice_order: SliceOrder = "auto",
     label_map: Mapping[int, int] | None = None,
     progress: bool = False,
+    keep: Callable[[Scan], Scan] | None = None,
 ) -> list[Scan]:
     """All scans of a cohort; arguments as of `iter_cohort`.
 
@@ -95,6 +96,8 @@ def read_cohort(
         slice_order: the files' order, "auto" to find out.
         label_map: file's value -> `Label` value; "nifti" only.
         progress: whether to show a progress bar.
+        keep: gets each scan as soon as it is read, and gives that which takes its place, such as
+            one whose pixels lie on disk.
 
     Raises:
         InputError: at the first scan that cannot be read, or if two scans have one id.
@@ -102,7 +105,7 @@ def read_cohort(
     loaders = iter_cohort(
         root, fmt, modality=modality, slice_order=slice_order, label_map=label_map
     )
-    return _read_all(loaders, str(root), progress=progress)
+    return _read_all(loaders, str(root), progress=progress, keep=keep)
 
 
 def discover(
@@ -186,13 +189,19 @@ def read_scans(
     return _read_all(loaders, str(path), progress=progress)
 
 
-def _read_all(loaders: list[tuple[str, Loader]], where: str, *, progress: bool) -> list[Scan]:
+def _read_all(
+    loaders: list[tuple[str, Loader]],
+    where: str,
+    *,
+    progress: bool,
+    keep: Callable[[Scan], Scan] | None = None,
+) -> list[Scan]:
     scans: dict[str, Scan] = {}
     for _, load in tqdm(loaders, desc="reading", unit="scan", disable=not progress):
         scan = load()
         if scan.id in scans:
             raise InputError(f"{where}: two scans have the id {scan.id}: rename or remove one")
-        scans[scan.id] = scan
+        scans[scan.id] = scan if keep is None else keep(scan)
     return list(scans.values())
 
 

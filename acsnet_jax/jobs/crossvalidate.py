@@ -11,6 +11,7 @@ from acsnet_jax.jobs.evaluate import write_study
 from acsnet_jax.training.cohort import Cohort, CohortOptions, read_labelled
 from acsnet_jax.training.loop import write_config
 from acsnet_jax.training.settings import Config, from_config
+from acsnet_jax.training.spill import Spill
 
 _LOG = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ def crossvalidate(config: Config, workdir: pathlib.Path) -> None:
     workdir.mkdir(parents=True, exist_ok=True)
     write_config(config, workdir)
     data = from_config(CohortOptions, config.data)
-    scans, cine = read_labelled(data)
+    scans, cine = read_labelled(data, Spill(workdir, data.memory_gb))
     scans = [scan for scan in scans if scan.modality == "lge"]
     corrector = bundles.load_corrector(
         config.corrector or prior.SHIPPED, correction=config.correction.to_dict()

@@ -11,6 +11,8 @@ from acsnet_jax.files import write_json
 from acsnet_jax.io import Format, SliceOrder, read_cohort
 from acsnet_jax.synthesis.cine_to_lge import cine_to_lge
 from acsnet_jax.synthesis.phantom import make_cohort
+from acsnet_jax.training.distributed import is_first
+from acsnet_jax.training.spill import Spill
 from acsnet_jax.types import InputError, Label, Modality, Scan
 
 _REFERENCES = 20  # phantoms that lend cine scans their histogram
@@ -37,6 +39,9 @@ class CohortOptions:
         seed: of phantoms, split and cine conversion.
         slice_order: how to order slices whose geometry is unknown: "auto", "apex_first",
             "base_first".
+        memory_gb: room for the pixels of scans in memory, and as much again for the samples made of
+            them, in units of 2^30 bytes; what is beyond lies in unnamed files in the working
+            folder. None for a quarter of the machine's memory.
     """
 
     format: Literal["phantom"] | Format = "phantom"
@@ -50,6 +55,7 @@ class CohortOptions:
     cine_test_fraction: float = 0.0
     seed: int = 0
     slice_order: SliceOrder = "auto"
+    memory_gb: float | None = None
 
 
 class Conversion(NamedTuple):
@@ -93,7 +99,8 @@ def load(data: CohortOptions, workdir: pathlib.Path) -> Cohort:
         InputError: a folder is missing, a scan is bad, fewer than two patients are labelled, or
             ``split.json`` belongs to another cohort.
     """
-    scans, extra = read_labelled(data)
+    spill = Spill(workdir, data.memory_gb)
+    scans, extra = read_labelled(data, spill)
     divided = [scan for scan in scans if scan.modality == "lge"] or scans
     held_out = _held_out(divided, data, workdir)
     cine_held_out = set()
@@ -103,30 +110,34 @@ def load(data: CohortOptions, workdir: pathlib.Path) -> Cohort:
     train += [scan for scan in extra if scan.id not in cine_held_out]
     test = [scan for scan in divided if scan.id in held_out]
     cine_test = [scan for scan in extra if scan.id in cine_held_out]
-    converted, conversions = _lge_like(train, data.seed)
+    converted, conversions = _lge_like(train, data.seed, spill)
     scarred = {scan.id for scan in converted if _is_scarred(scan)}
     example = next((one for one in conversions if one.cine.id in scarred), None)
     cine = [scan for scan in train if scan.modality == "cine"]
     return Cohort(converted, test, cine_test, example, cine)
 
 
-def read_labelled(data: CohortOptions) -> tuple[list[Scan], list[Scan]]:
+def read_labelled(data: CohortOptions, spill: Spill) -> tuple[list[Scan], list[Scan]]:
     """The labelled scans of the cohort, and those of the further cine cohort.
+
+    Args:
+        data: where they come from.
+        spill: where pixels go that memory is not to hold.
 
     Raises:
         InputError: a folder is missing, or a scan is bad.
     """
-    both = _read(data, "lge"), _read_cine(data)
+    both = _read(data, "lge", spill), _read_cine(data, spill)
     scans, cine = ([scan for scan in part if scan.labelled.any()] for part in both)
     return scans, cine
 
 
-def with_cine(lge: list[Scan], cine: list[Scan], seed: int) -> Cohort:
+def with_cine(lge: list[Scan], cine: list[Scan], seed: int, spill: Spill) -> Cohort:
     """Training scans of a further division, nobody held out; cine made LGE-like by these LGE."""
-    return Cohort(_lge_like([*lge, *cine], seed)[0], [], cine=cine)
+    return Cohort(_lge_like([*lge, *cine], seed, spill)[0], [], cine=cine)
 
 
-def lge_like_by_phantoms(cine: list[Scan], seed: int) -> list[Scan]:
+def lge_like_by_phantoms(cine: list[Scan], seed: int, spill: Spill) -> list[Scan]:
     """Cine scans made LGE-like by phantoms: no patient's LGE scan gives its histogram.
 
     So one pretraining serves all folds of a cross-validation, whoever is held out in them.
@@ -134,12 +145,12 @@ def lge_like_by_phantoms(cine: list[Scan], seed: int) -> list[Scan]:
     phantoms = make_cohort(_REFERENCES, seed, modality="lge")
     rng = np.random.default_rng(seed)
     return [
-        cine_to_lge(scan, phantoms[rng.integers(len(phantoms))], seed=seed + index)
+        spill.scan(cine_to_lge(scan, phantoms[rng.integers(len(phantoms))], seed=seed + index))
         for index, scan in enumerate(cine)
     ]
 
 
-def _read(data: CohortOptions, modality: Modality) -> list[Scan]:
+def _read(data: CohortOptions, modality: Modality, spill: Spill) -> list[Scan]:
     """The cohort itself."""
     if data.format == "phantom":
         return make_cohort(data.patients, data.seed, modality=modality, size=data.image_size)
@@ -148,10 +159,10 @@ def _read(data: CohortOptions, modality: Modality) -> list[Scan]:
             f"data.format is {data.format!r} but data.root is not set; name the cohort's folder "
             "with --config.data.root=DIR"
         )
-    return read_cohort(data.root, data.format, slice_order=data.slice_order)
+    return read_cohort(data.root, data.format, slice_order=data.slice_order, keep=spill.scan)
 
 
-def _read_cine(data: CohortOptions) -> list[Scan]:
+def _read_cine(data: CohortOptions, spill: Spill) -> list[Scan]:
     """The further cohort of cine scans."""
     if data.cine_format is None or (data.cine_format == "phantom" and data.format != "phantom"):
         return []
@@ -162,7 +173,9 @@ def _read_cine(data: CohortOptions) -> list[Scan]:
             f"data.cine_format is {data.cine_format!r} but data.cine_root is not set; name the "
             "folder with --config.data.cine_root=DIR"
         )
-    return read_cohort(data.cine_root, data.cine_format, slice_order=data.slice_order)
+    return read_cohort(
+        data.cine_root, data.cine_format, slice_order=data.slice_order, keep=spill.scan
+    )
 
 
 def split(ids: list[str], test_fraction: float, seed: int) -> set[str]:
@@ -200,11 +213,12 @@ def _held_out(scans: list[Scan], data: CohortOptions, workdir: pathlib.Path) -> 
         "train": [name for name in ids if name not in test],
         "test": sorted(test),
     }
-    write_json(record, path)
+    if is_first():
+        write_json(record, path)
     return test
 
 
-def _lge_like(train: list[Scan], seed: int) -> tuple[list[Scan], list[Conversion]]:
+def _lge_like(train: list[Scan], seed: int, spill: Spill) -> tuple[list[Scan], list[Conversion]]:
     """Training scans with every cine scan converted by a random LGE scan of the same list."""
     lge = [scan for scan in train if scan.modality == "lge"]
     if not lge:
@@ -216,9 +230,24 @@ def _lge_like(train: list[Scan], seed: int) -> tuple[list[Scan], list[Conversion
             continue
         reference = lge[np.random.default_rng([seed, index]).integers(len(lge))]
         conversions.append(Conversion(scan, reference, seed + index))
-        converted.append(cine_to_lge(scan, reference, seed=seed + index))
+        converted.append(spill.scan(cine_to_lge(scan, reference, seed=seed + index)))
     return converted, conversions
 
 
 def _is_scarred(scan: Scan) -> bool:
     return scan.labels is not None and bool((scan.labels >= Label.ENHANCEMENT).any())
+
+
+def check_images(scans: list[Scan]) -> None:
+    """Readers refuse such files; scans may come from elsewhere.
+
+    Raises:
+        InputError: an intensity is not finite; names the scan and the slice.
+    """
+    for scan in scans:
+        bad = np.flatnonzero(~np.isfinite(scan.image).all(axis=(1, 2)))
+        if bad.size:
+            raise InputError(
+                f"scan {scan.id}: slice {bad[0] + 1} of {len(scan.image)} (from the apex) holds "
+                "NaN or infinite intensities; replace them, or leave the scan out"
+            )

@@ -1,5 +1,6 @@
 """`train_and_evaluate`: the only orchestrator of a training run."""
 
+import contextlib
 import functools
 import json
 import logging
@@ -13,17 +14,25 @@ import jax.numpy as jnp
 import matplotlib.image
 import numpy as np
 from jax.sharding import Mesh
-from tqdm import tqdm
 
-from acsnet_jax.files import write_json
+from acsnet_jax.files import replacing, write_json
 from acsnet_jax.models import parameter_count
 from acsnet_jax.training import cohort as cohorts
-from acsnet_jax.training import datasets
+from acsnet_jax.training import datasets, progress
 from acsnet_jax.training.checkpoint import Checkpoints
+from acsnet_jax.training.distributed import is_first
 from acsnet_jax.training.pictures import sample_picture
 from acsnet_jax.training.record import Record
+from acsnet_jax.training.same_run import differences
 from acsnet_jax.training.settings import Config, RunSettings, input_shape, settings_of, task_of
-from acsnet_jax.training.sharding import compiled_train_step, data_mesh, divided, replicated
+from acsnet_jax.training.sharding import (
+    compiled_train_step,
+    data_mesh,
+    divided_batch,
+    on_one_device,
+    replicated,
+)
+from acsnet_jax.training.spill import Spill
 from acsnet_jax.training.state import TrainState, create, started_from
 from acsnet_jax.training.steps import as_batch, eval_step
 from acsnet_jax.types import InputError, Scan
@@ -63,13 +72,15 @@ def train_and_evaluate(
         FloatingPointError: the loss is not finite; names the step. The last checkpoint stays.
     """
     workdir = pathlib.Path(workdir)
-    workdir.mkdir(parents=True, exist_ok=True)
     settings = settings_of(config)
+    mesh = data_mesh(settings.optimisation.batch_size)
+    workdir.mkdir(parents=True, exist_ok=True)
     write_config(config, workdir)
     if cohort is None:
         cohort = cohorts.load(settings.data, workdir)
-    dataset = training_samples(settings, cohort.train)
-    mesh = data_mesh(settings.optimisation.batch_size)
+    cohorts.check_images([*cohort.train, *cohort.test])
+    spill = Spill(workdir, settings.data.memory_gb)
+    dataset = training_samples(settings, cohort.train, spill=spill)
     steps = steps_per_epoch(dataset.size, settings.optimisation.batch_size)
     task = task_of(settings, steps * settings.optimisation.epochs)
     shape = input_shape(settings.task, settings.spec)
@@ -79,13 +90,18 @@ def train_and_evaluate(
     _announce(settings, cohort, dataset, state, len(mesh.devices))
 
     with Checkpoints(workdir) as checkpoints:
-        state = jax.device_put(state, replicated(mesh))
+        state = jax.device_put(jax.device_get(state), replicated(mesh))
         if checkpoints.latest_step() is not None:
             state = checkpoints.restore(state, replicated(mesh))
             _LOG.info("resumed at step %d", int(state.step))
         step = compiled_train_step(task, mesh)
-        with Record(workdir, resume_step=int(state.step)) as record:
-            for epoch in range(int(state.step) // steps, settings.optimisation.epochs):
+        epochs = range(int(state.step) // steps, settings.optimisation.epochs)
+        if epochs:
+            batch = divided_batch(dataset, np.resize(0, settings.optimisation.batch_size), mesh)
+            seconds = progress.step_seconds(step, state, batch)
+            _LOG.info(progress.forecast(settings.task, seconds, steps, len(epochs)))
+        with _record(workdir, int(state.step)) as record:
+            for epoch in epochs:
                 state = run_epoch(
                     step,
                     state,
@@ -103,13 +119,26 @@ def train_and_evaluate(
                     check_finite(settings.task, state)
                     checkpoints.save(state)
     if cohort.test:
-        _evaluate(settings, task, state, cohort.test, workdir)
+        _evaluate(settings, task, on_one_device(state), cohort.test, workdir)
     return state
 
 
-def training_samples(settings: RunSettings, scans: list[Scan]) -> datasets.Dataset:
-    """The samples of a run, cine weighted down."""
-    return datasets.balance_cine(DATASETS[settings.task](scans, settings.spec), scans)
+def training_samples(
+    settings: RunSettings, scans: list[Scan], *, spill: Spill | None = None
+) -> datasets.Dataset:
+    """The samples of a run, cine weighted down; with `spill`, not all have to fit in memory."""
+
+    def make(some: list[Scan]) -> datasets.Dataset:
+        return DATASETS[settings.task](some, settings.spec)
+
+    if spill is None or settings.task == "autoencoder":  # masks are small
+        return datasets.balance_cine(make(scans), scans)
+    return datasets.balance_cine(spill.dataset(make, scans), scans)
+
+
+def _record(workdir: pathlib.Path, step: int) -> contextlib.AbstractContextManager[Record | None]:
+    """Where a run writes its scalars down; None in all processes but the first."""
+    return Record(workdir, resume_step=step) if is_first() else contextlib.nullcontext()
 
 
 def run_epoch(
@@ -148,12 +177,10 @@ def run_epoch(
     count = steps_per_epoch(dataset.size, batch_size)
     history = []
     started = time.perf_counter()
-    progress = tqdm(range(count), desc=f"{name} epoch {epoch + 1}", leave=False, disable=None)
-    for index in progress:
+    for index in progress.ticking(count, f"{name} epoch {epoch + 1}/{epochs}"):
         # The last batch wraps around in a set smaller than one batch; elsewhere it is left out.
         chosen = np.resize(order, count * batch_size)[index * batch_size : (index + 1) * batch_size]
-        batch = jax.device_put(as_batch(dataset.take(chosen)), divided(mesh))
-        state, metrics = step(state, batch)
+        state, metrics = step(state, divided_batch(dataset, chosen, mesh))
         history.append(metrics)
         jax.block_until_ready(history[-2:][0])  # no more than one step ahead of the device
     history = jax.device_get(history)
@@ -179,11 +206,12 @@ def _picture(settings, epoch, dataset, state, record, workdir) -> None:
     if not every or (epoch + 1) % every:
         return
     chosen = np.random.default_rng(settings.seed).choice(dataset.size, min(6, dataset.size), False)
-    picture = sample_picture(settings, state, dataset.take(chosen))
+    picture = sample_picture(settings, on_one_device(state), dataset.take(chosen))
+    if record is None:
+        return
     record.picture(int(state.step), "samples", picture)
-    folder = workdir / "samples"
-    folder.mkdir(exist_ok=True)
-    matplotlib.image.imsave(folder / f"epoch-{epoch + 1:04d}.png", picture)
+    with replacing(workdir / "samples" / f"epoch-{epoch + 1:04d}.png") as path:
+        matplotlib.image.imsave(path, picture)
 
 
 def check_finite(name: str, state: TrainState) -> None:
@@ -218,7 +246,8 @@ def _evaluate(settings, task, state, scans, workdir) -> None:
         for output in range(scores.shape[1])
         if counted[:, output].any()
     }
-    write_json({"slices": samples.size, **means}, workdir / "held_out.json")
+    if is_first():
+        write_json({"slices": samples.size, **means}, workdir / "held_out.json")
     text = " ".join(f"{name} {value:.4f}" for name, value in means.items())
     _LOG.info("%s on %d held-out slices: %s", settings.task, samples.size, text)
 
@@ -235,28 +264,16 @@ def steps_per_epoch(samples: int, batch_size: int) -> int:
 
 def write_config(config: Config, workdir: pathlib.Path) -> None:
     """Keep the config beside its results; refuse to resume another one."""
-    values = json.loads(json.dumps(config.to_dict()))
     path = workdir / "config.json"
     if not path.exists():
-        write_json(values, path)
+        if is_first():
+            write_json(config.to_dict(), path)
         return
-    changed = _differences(json.loads(path.read_text()), values)
+    changed = differences(json.loads(path.read_text()), config)
     if changed:
         raise InputError(
             f"{path} is of another run ({', '.join(changed)} differ); use another --workdir"
         )
-
-
-def _differences(old: dict, new: dict, prefix: str = "") -> list[str]:
-    """Dotted keys whose values differ."""
-    found = []
-    for key in sorted(old.keys() | new.keys()):
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, dict) and isinstance(after, dict):
-            found += _differences(before, after, f"{prefix}{key}.")
-        elif before != after:
-            found.append(prefix + key)
-    return found
 
 
 def _announce(settings, cohort, dataset, state, devices) -> None:

@@ -11,7 +11,7 @@ from jaxtyping import PyTree
 from acsnet_jax.bundle import Network
 from acsnet_jax.training.checkpoint import Checkpoints
 from acsnet_jax.training.settings import Config, RunSettings, input_shape, settings_of, task_of
-from acsnet_jax.training.sharding import data_mesh, replicated
+from acsnet_jax.training.sharding import one_device
 from acsnet_jax.training.state import TrainState, create
 from acsnet_jax.types import InputError
 
@@ -41,7 +41,7 @@ def load_run(folder: pathlib.Path) -> tuple[RunSettings, TrainState]:
     with Checkpoints(folder) as checkpoints:
         if checkpoints.latest_step() is None:
             raise InputError(f"{folder} has no checkpoint yet; finish that training first")
-        return settings, checkpoints.restore(like, replicated(data_mesh(1)))
+        return settings, checkpoints.restore(like, one_device())
 
 
 def as_network(settings: RunSettings, state: TrainState) -> Network:

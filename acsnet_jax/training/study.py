@@ -7,6 +7,7 @@ import ml_collections
 from acsnet_jax.training.cohort import Cohort, lge_like_by_phantoms
 from acsnet_jax.training.loop import train_and_evaluate
 from acsnet_jax.training.settings import Config
+from acsnet_jax.training.spill import Spill
 from acsnet_jax.training.state import TrainState
 from acsnet_jax.types import InputError
 
@@ -53,7 +54,8 @@ def pretrain(config: Config, task: str, workdir: pathlib.Path, cohort: Cohort) -
         )
     run = task_config(config, task)
     run.optimisation = config.networks[task].pretraining
-    scans = lge_like_by_phantoms(cohort.cine, config.data.seed)
+    spill = Spill(workdir, config.data.memory_gb)
+    scans = lge_like_by_phantoms(cohort.cine, config.data.seed, spill)
     return train_and_evaluate(run, workdir, cohort=Cohort(scans, []))
 
 

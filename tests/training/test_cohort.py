@@ -6,8 +6,10 @@ import pytest
 
 from acsnet_jax.synthesis.phantom import make_scan
 from acsnet_jax.training import cohort as cohorts
-from acsnet_jax.training.cohort import CohortOptions, load, split
+from acsnet_jax.training.cohort import Cohort, CohortOptions, load, split
+from acsnet_jax.training.loop import train_and_evaluate
 from acsnet_jax.types import InputError
+from configs import lv
 
 PHANTOMS = CohortOptions(patients=6, cine_format="phantom", cine_patients=3, image_size=96, seed=4)
 
@@ -33,7 +35,7 @@ def read(monkeypatch):
 
     def give(scans, cine=()):
         found = {"here": list(scans), "cine": list(cine)}
-        monkeypatch.setattr(cohorts, "read_cohort", lambda root, fmt, *, slice_order: found[root])
+        monkeypatch.setattr(cohorts, "read_cohort", lambda root, fmt, **_: found[root])
         return CohortOptions(
             format="nifti",
             root="here",
@@ -171,3 +173,18 @@ def test_a_missing_folder_is_bad_input(tmp_path):
     with pytest.raises(InputError, match="nowhere: no such folder"):
         load(CohortOptions(format="emidec", root=str(tmp_path / "nowhere")), tmp_path)
     assert not (tmp_path / "split.json").exists()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_image_that_is_not_finite_is_named_before_anything_is_trained(scans, tmp_path, value):
+    image = scans[2].image.copy()
+    image[1, 3, 4] = value
+    broken = [*scans[:2], scans[2].replace(image=image)]
+    message = f"scan {scans[2].id}: slice 2 of {len(image)} .*NaN or infinite"
+    with pytest.raises(InputError, match=message):
+        cohorts.check_images(broken)
+    cohorts.check_images(scans)
+    for cohort in (Cohort(broken, scans[3:]), Cohort(scans[3:], broken)):
+        with pytest.raises(InputError, match=message):
+            train_and_evaluate(lv.get_config(), tmp_path, cohort=cohort)
+    assert not (tmp_path / "checkpoints").exists()

@@ -175,12 +175,6 @@ def test_two_devices_do_what_one_does():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), one, two)
 
 
-def test_a_mesh_has_as_many_devices_as_divide_the_batch():
-    assert data_mesh(4).devices.size == 2
-    assert data_mesh(3).devices.size == 1
-    assert data_mesh(4).axis_names == ("data",)
-
-
 def test_stage_2_is_prepared_as_it_predicts():
     images, targets = jax.jit(
         functools.partial(prepare, dataclasses.replace(MYO, augment=NOTHING))

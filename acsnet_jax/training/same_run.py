@@ -1,0 +1,53 @@
+"""Whether a folder holds a run of the same config: what may have changed, and what may not."""
+
+import dataclasses
+import json
+from typing import Any
+
+import ml_collections
+
+from acsnet_jax.config import Config
+
+FREE = {"data.memory_gb"}
+"""Keys that say how, and change nothing of what comes out."""
+
+
+def differences(old: dict[str, Any], config: Config, *, prefix: str = "") -> list[str]:
+    """Dotted keys whose values differ between an earlier run and a config.
+
+    A field that the earlier run did not know yet counts as its default, which does what was done
+    before there was a choice.
+
+    Args:
+        old: the run's ``config.json``.
+        config: to go on with.
+        prefix: of the keys.
+    """
+    defaults = _defaults(config)
+    found = []
+    for key in sorted(old.keys() | set(config)):
+        before = old[key] if key in old else _plain(defaults.get(key))
+        after = config.get(key)
+        if isinstance(after, ml_collections.ConfigDict) and isinstance(before, dict | None):
+            found += differences(before or {}, after, prefix=f"{prefix}{key}.")
+        elif prefix + key not in FREE and before != _plain(after):
+            found.append(prefix + key)
+    return found
+
+
+def _defaults(node: ml_collections.ConfigDict) -> dict[str, Any]:
+    """Of the dataclass that a section was made of; none elsewhere."""
+    cls = node.__dict__.get("_cls")
+    if cls is None or not dataclasses.is_dataclass(cls):
+        return {}
+    return {
+        field.name: field.default
+        for field in dataclasses.fields(cls)
+        if field.default is not dataclasses.MISSING
+    }
+
+
+def _plain(value: Any) -> Any:
+    """As JSON gives it back."""
+    plain = value.to_dict() if isinstance(value, ml_collections.ConfigDict) else value
+    return json.loads(json.dumps(plain))
