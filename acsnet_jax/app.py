@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import errno
 import inspect
 import logging
 import os
@@ -18,26 +19,62 @@ from acsnet_jax.config import Config
 from acsnet_jax.types import InputError
 
 _OPTIONS = ("--config", "--workdir", "--print_config", "--help")
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_PATIENCE_S = 300
 
 
-def run(main: Callable[[Config, pathlib.Path], object], default_config: str) -> None:
+def run(
+    main: Callable[[Config, pathlib.Path], object],
+    default_config: str,
+    *,
+    join: Callable[[int], None] | None = None,
+) -> None:
     """Run `main(config, workdir)` as the command line says.
 
     Args:
         main: the one library call of the entry point.
         default_config: name of the config that is used without ``--config``, one that ships. Its
             ``config.workdir`` is the default of ``--workdir``.
+        join: waits for the other processes of a program that runs as several, for a number of
+            seconds; called where ``--distributed``, or ``--distributed=SECONDS``, says so.
 
     Bad input (`InputError`, an unknown option or config key) ends with one line on standard error
-    and exit status 1; a defect keeps its traceback.
+    and exit status 1, as does a full disk; a defect keeps its traceback.
     """
     _log_to_console()
     try:
-        config, workdir = read_options(sys.argv[1:], default_config)
+        arguments, patience = sys.argv[1:], None
+        if join is not None:
+            arguments, patience = _take_distributed(arguments)
+        config, workdir = read_options(arguments, default_config)
         use_compilation_cache()
+        if join is not None and patience is not None:
+            join(patience)
         main(config, workdir)
     except (InputError, FloatingPointError) as error:
         _stop(str(error))
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        _stop(f"{error}; make room and give the same command again")
+
+
+def _take_distributed(arguments: Sequence[str]) -> tuple[list[str], int | None]:
+    """Arguments without ``--distributed``, and its seconds; None where it is not among them.
+
+    Raises:
+        InputError: its seconds are no whole number.
+    """
+    rest, patience = [], None
+    for argument in arguments:
+        option, equals, text = argument.partition("=")
+        if option != "--distributed":
+            rest.append(argument)
+        elif equals and not text.isdigit():
+            raise InputError(f"{argument}: give the seconds to wait for the others, as in =600")
+        else:
+            patience = int(text) if equals else _PATIENCE_S
+    return rest, patience
 
 
 def read_options(arguments: Sequence[str], default_config: str) -> tuple[Config, pathlib.Path]:

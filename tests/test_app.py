@@ -1,5 +1,7 @@
 """Entry points: every key from the command line, one line on bad input, everything explained."""
 
+import errno
+import os
 import pathlib
 import runpy
 import subprocess
@@ -244,3 +246,44 @@ def test_without_that_variable_it_is_the_home_folder(tmp_path, monkeypatch):
     app.use_compilation_cache()
     expected = tmp_path / ".cache" / "acsnet_jax" / "xla"
     assert jax.config.values["jax_compilation_cache_dir"] == str(expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "patience"), [([], None), (["--distributed"], 300), (["--distributed=7"], 7)]
+)
+def test_other_processes_are_joined_where_it_is_asked_for(arguments, patience, monkeypatch):
+    done = []
+    monkeypatch.setattr(sys, "argv", ["train.py", "--workdir=there", *arguments])
+    app.run(lambda _, workdir: done.append(workdir), "lv", join=done.append)
+    assert done == [*([] if patience is None else [patience]), pathlib.Path("there")]
+
+
+@pytest.mark.parametrize(
+    ("argument", "join", "words"),
+    [
+        ("--distributed=soon", print, "--distributed=soon: give the seconds to wait"),
+        ("--distributed", None, "unknown argument '--distributed'"),
+    ],
+)
+def test_what_cannot_be_joined_is_one_line(argument, join, words, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["train.py", argument])
+    with pytest.raises(SystemExit):
+        app.run(lambda *_: None, "lv", join=join)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
+
+
+def test_a_full_disk_is_one_line_and_another_fault_is_not(monkeypatch, capsys):
+    def fail(number):
+        def main(*_):
+            raise OSError(number, os.strerror(number), "metrics.jsonl")
+
+        return main
+
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    with pytest.raises(SystemExit):
+        app.run(fail(errno.ENOSPC), "lv")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "No space left on device" in line and "metrics.jsonl" in line and "make room" in line
+    with pytest.raises(PermissionError):
+        app.run(fail(errno.EACCES), "lv")

@@ -113,7 +113,7 @@ def test_a_package_has_a_line_for_each_name(package):
 
 def default_config(entry):
     """The name of the config that an entry point starts from."""
-    (name,) = re.findall(r'app\.run\(.*"(\w+)"\)', entry.read_text())
+    (name,) = re.findall(r'app\.run\(.*"(\w+)"', entry.read_text())
     return name
 
 
@@ -121,6 +121,8 @@ def check_entry_point(name, arguments):
     entry = ROOT / "experiments" / f"{name}.py"
     assert entry.is_file(), name
     shown = {"--help", "--print_config"}  # these print and stop
+    if "join=" in entry.read_text():
+        shown.add("--distributed")
     app.read_options([word for word in arguments if word not in shown], default_config(entry))
 
 
