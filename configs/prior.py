@@ -14,7 +14,7 @@ healthy and ill, are plausible, and which real contours on pixels of 1 to 2 mm k
 import ml_collections
 
 from acsnet_jax.anatomy import Thresholds
-from acsnet_jax.config import described, section
+from acsnet_jax.config import Config, described, section
 from acsnet_jax.correction import CorrectionOptions
 from acsnet_jax.models import Autoencoder
 from acsnet_jax.preprocess.stages import InputSpec
@@ -23,7 +23,7 @@ from acsnet_jax.training.augment import Augment
 from acsnet_jax.training.settings import Optimisation
 
 
-def get_config():
+def get_config() -> Config:
     return ml_collections.ConfigDict(
         {
             "workdir": "runs/prior",  # the bundle's folder

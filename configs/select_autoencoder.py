@@ -17,14 +17,14 @@ come on top. Stop it at any time: it goes on where it was. Have EMIDEC's experts
 
 import ml_collections
 
-from acsnet_jax.config import section
+from acsnet_jax.config import Config, section
 from acsnet_jax.correction import CorrectionOptions
 from acsnet_jax.evaluation.autoencoders import CandidateGrid
 from acsnet_jax.evaluation.cross_validation import CrossValidation
 from acsnet_jax.training.latent_space import LatentOptions
 
 
-def get_config():
+def get_config() -> Config:
     return ml_collections.ConfigDict(
         {
             "workdir": "runs/selection",  # folder for everything that is written

@@ -42,7 +42,7 @@ def run(tmp_path_factory):
 
 
 def tiny(run) -> Any:
-    config: Any = default.get_config()
+    config = default.get_config()
     config.run = str(run)
     config.candidates.update({"latent": (4,), "epochs": EPOCHS, "damage": (0.0,)})
     config.validation.update({"folds": 2, "strengths": (3,)})
