@@ -119,8 +119,8 @@ def damaged_nifti(content: bytes, rng: np.random.Generator) -> bytes:
     for _ in range(rng.integers(1, 4)):
         kind = rng.integers(5)
         if kind == 0:
-            at, value = 40 + 2 * rng.integers(8), _DIMENSIONS[rng.integers(len(_DIMENSIONS))]
-            struct.pack_into("<h", header, at, value)
+            at = 40 + 2 * int(rng.integers(8))
+            struct.pack_into("<h", header, at, _DIMENSIONS[rng.integers(len(_DIMENSIONS))])
         elif kind == 1:
             at = rng.choice([*range(76, 120, 4), *range(252, 328, 4)])
             struct.pack_into("<f", header, at, _FLOATS[rng.integers(len(_FLOATS))])
@@ -129,7 +129,7 @@ def damaged_nifti(content: bytes, rng: np.random.Generator) -> bytes:
                 "<h", header, 70, rng.choice([0, 1, 2, 8, 16, 64, 128, 768, 1536, 2304])
             )
         elif kind == 3:
-            struct.pack_into("<h", header, 72 + 2 * rng.integers(2), rng.integers(-5, 300))
+            struct.pack_into("<h", header, 72 + 2 * int(rng.integers(2)), rng.integers(-5, 300))
         else:
             header[rng.integers(352)] = rng.integers(256)
     return bytes(header)

@@ -5,13 +5,17 @@ import pathlib
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.uid import (
+    EnhancedMRImageStorage,
+    ExplicitVRLittleEndian,
+    MRImageStorage,
+    generate_uid,
+)
 
 # Rows to the patient's left and down, columns back: a true short-axis plane, LPS.
 APEX = np.array([1.0, -1.0, -1.0]) / np.sqrt(3.0)
 ROW = np.array([1.0, 1.0, 0.0]) / np.sqrt(2.0)
 COLUMN = np.cross(APEX, ROW)
-ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.1"
 STUDY, SERIES = "1.2.826.0.1.1", "1.2.826.0.1.2"
 NAME, NUMBER = "Quixote^Alonso", "HOSP-4711"
 
@@ -58,7 +62,7 @@ def write_slice(folder, name, position, *, pixels=None, distance=8.0, drop=(), *
     return folder / name
 
 
-def write_stack(folder, slices=5, **attributes):
+def write_stack(folder, slices=5, /, **attributes):
     """Slices base to apex, named in an order that is not that of their positions."""
     for k in range(slices):
         write_slice(folder, f"IM{(k * 3) % slices:02d}.dcm", k, **attributes)
@@ -75,7 +79,7 @@ def item(**attributes):
 def write_enhanced(path, slices=4, phases=1, *, slope=1.0):
     """A multi-frame file with shared and per-frame functional groups."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    ds = base_dataset(path, sop_class=ENHANCED_MR)
+    ds = base_dataset(path, sop_class=EnhancedMRImageStorage)
     ds.NumberOfFrames = slices * phases
     ds.SharedFunctionalGroupsSequence = Sequence(
         [

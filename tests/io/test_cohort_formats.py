@@ -3,6 +3,7 @@
 import nibabel
 import numpy as np
 import pytest
+from nifti_files import load_nifti
 
 from acsnet_jax.io import (
     discover,
@@ -89,8 +90,8 @@ def test_acdc(tmp_path):
     np.testing.assert_array_equal(scan.labelled, [True, True, True, True, False])
     np.testing.assert_array_equal(scan.file_order, [4, 3, 2, 1, 0])
     assert not scan.nominal_spacing
-    written = nibabel.load(write_mask(tmp_path / "m.nii.gz", scan.labels, scan))
-    owner = nibabel.load(tmp_path / "patient001" / "patient001_frame01_gt.nii.gz")
+    written = load_nifti(write_mask(tmp_path / "m.nii.gz", scan.labels, scan))
+    owner = load_nifti(tmp_path / "patient001" / "patient001_frame01_gt.nii.gz")
     expected = np.array([0, 0, 2, 1])[owner.get_fdata().astype(int)]
     np.testing.assert_array_equal(written.get_fdata(), expected)
 

@@ -3,10 +3,10 @@ import shutil
 import struct
 
 import numpy as np
-import pydicom
+import pydicom.config
 import pytest
-from pydicom.pixels import apply_voi_lut
-from pydicom.uid import JPEG2000Lossless, RLELossless
+from pydicom.pixels.processing import apply_voi_lut
+from pydicom.uid import BasicTextSRStorage, JPEG2000Lossless, RLELossless
 from synthetic_dicom import (
     APEX,
     COLUMN,
@@ -149,7 +149,7 @@ def test_other_objects_localizers_and_long_axis_are_left_out(tmp_path):
         SeriesInstanceUID="1.2.3.3",
         ImageOrientationPatient=[round(x, 6) for x in (*ROW, *APEX)],
     )
-    report = base_dataset("sr.dcm", sop_class="1.2.840.10008.5.1.4.1.1.88.11")
+    report = base_dataset("sr.dcm", sop_class=BasicTextSRStorage)
     del report.Rows, report.Columns
     report.Modality = "SR"
     report.save_as(tmp_path / "study" / "sr.dcm", enforce_file_format=True)
@@ -361,7 +361,7 @@ def test_truncated_file(tmp_path, keep):
 
 
 def test_every_truncation_is_caught(tmp_path):
-    write_stack(tmp_path, slices=4)
+    write_stack(tmp_path, 4)
     path = tmp_path / "IM03.dcm"
     content = path.read_bytes()
     for keep in range(0, len(content), 23):

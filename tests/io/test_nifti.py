@@ -6,6 +6,7 @@ import tracemalloc
 import nibabel
 import numpy as np
 import pytest
+from nifti_files import load_nifti
 
 from acsnet_jax.io import read_cohort, read_nifti, read_scans, write_mask, write_segmentation
 from acsnet_jax.types import InputError
@@ -95,7 +96,7 @@ def test_mask_lies_on_the_users_grid(tmp_path, step):
     scan = read_nifti(path)
     # A mask that repeats the image must repeat the file, voxel by voxel.
     out = write_mask(tmp_path / "out" / "m.nii.gz", scan.image.astype(np.uint8), scan)
-    written, brought = nibabel.load(out), nibabel.load(path)
+    written, brought = load_nifti(out), load_nifti(path)
     np.testing.assert_array_equal(written.get_fdata(), brought.get_fdata())
     np.testing.assert_array_equal(written.affine, brought.affine)
     assert written.get_data_dtype() == np.uint8
@@ -110,8 +111,8 @@ def test_mask_overlays_a_file_whose_affine_is_a_placeholder(tmp_path):
     assert scan.spacing_mm == (1.5, 1.25)
     np.testing.assert_allclose(np.diff(scan.positions_mm), 8)
     np.testing.assert_allclose(np.linalg.norm(scan.affine[:3, :3], axis=0), [1.25, 1.5, 8])
-    written = nibabel.load(write_mask(tmp_path / "m.nii", scan.image.astype(np.uint8), scan))
-    brought = nibabel.load(path)
+    written = load_nifti(write_mask(tmp_path / "m.nii", scan.image.astype(np.uint8), scan))
+    brought = load_nifti(path)
     np.testing.assert_array_equal(written.affine, brought.affine)
     np.testing.assert_array_equal(written.get_fdata(), brought.get_fdata())
     assert written.header.get_zooms() == brought.header.get_zooms()
@@ -140,7 +141,7 @@ def test_scaled_values(tmp_path):
     image = nibabel.Nifti1Image(stack(), oblique(8.0))
     image.header.set_slope_inter(2.0, -3.0)
     nibabel.save(image, tmp_path / "i.nii")
-    expected = nibabel.load(tmp_path / "i.nii").get_fdata()
+    expected = load_nifti(tmp_path / "i.nii").get_fdata()
     assert np.isclose(read_nifti(tmp_path / "i.nii").image.max(), expected.max())
 
 

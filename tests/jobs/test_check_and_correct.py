@@ -7,7 +7,9 @@ import logging
 
 import nibabel
 import numpy as np
+import numpy.typing as npt
 import pytest
+from nifti_files import load_nifti
 from rings import THRESHOLDS, make_corrector
 
 from acsnet_jax import anatomy, clinical
@@ -69,7 +71,7 @@ def affine():
 STACK = np.stack([draw(kind, 24.0 + index) for index, kind in enumerate(KINDS)])
 
 
-def save(path, stack, *, order=(0, 1, 2), dtype=np.int16):
+def save(path, stack, *, order=(0, 1, 2), dtype: npt.DTypeLike = np.int16):
     """A file whose axes are (column, row, slice), reordered."""
     path.parent.mkdir(parents=True, exist_ok=True)
     array = stack.transpose(2, 1, 0).transpose(order).astype(dtype)
@@ -212,7 +214,7 @@ def test_one_bad_file_does_not_stop_the_check(tmp_path, capsys):
 def test_corrected_files_lie_on_their_own_grid_and_are_valid(corrected, name):
     root, _, _ = corrected
     (path,) = (p for n, p in label_files(root / "in").items() if n == name)
-    brought, written = nibabel.load(path), nibabel.load(root / "out" / f"{name}.nii.gz")
+    brought, written = load_nifti(path), load_nifti(root / "out" / f"{name}.nii.gz")
     assert written.get_data_dtype() == np.uint8 and written.shape == brought.shape
     np.testing.assert_array_equal(written.affine, brought.affine)
     for field in ("pixdim", "sform_code", "qform_code", "srow_x", "quatern_b", "qoffset_z"):
@@ -364,7 +366,8 @@ def test_a_stand_in_is_certified_as_what_it_is(tmp_path, corrector, monkeypatch)
         assert (one.route is Route.STAND_IN) == (kind in BAD)
         assert (one.alpha == 1.0) == (one.neighbour is not None) == (kind in BAD)
         assert one.valid_after or one.empty
-    codes = np.asarray(corrector.population.codes)[[one.neighbour for one in _bad(found)]]
+    members = [one.neighbour for one in _bad(found) if one.neighbour is not None]
+    codes = np.asarray(corrector.population.codes)[members]
     areas = np.pi * (codes[:, 0] ** 2 - codes[:, 1] ** 2)
     written = clinical.areas_mm2(mask_of(found.values, LABELS), PIXELS)
     np.testing.assert_allclose(written[np.isin(KINDS, BAD)], areas, rtol=0.05)

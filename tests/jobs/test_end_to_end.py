@@ -4,9 +4,9 @@ import json
 import logging
 import shutil
 
-import nibabel
 import numpy as np
 import pytest
+from nifti_files import load_nifti
 
 from acsnet_jax import bundle as bundles
 from acsnet_jax.jobs.evaluate import evaluate
@@ -160,8 +160,9 @@ def test_figure_5_names_the_latent_space_of_stage_3_alone(study, tmp_path, caplo
 def test_prediction_is_written_on_the_files_own_grid(predicted):
     scan, _, root = predicted
     (folder,) = (root / "out").iterdir()
-    image = nibabel.load(folder / "segmentation.nii.gz")
+    image = load_nifti(folder / "segmentation.nii.gz")
     assert image.shape == scan.image.transpose(2, 1, 0).shape
+    assert image.affine is not None
     np.testing.assert_allclose(image.affine, scan.file_affine, atol=1e-2)
     assert set(np.unique(np.asarray(image.dataobj))) <= {0, 1, 2, 3, 4}
     features = json.loads((folder / "features.json").read_text())
