@@ -76,8 +76,10 @@ def make_segmentation():
             file_order=np.arange(slices),
             file_affine=np.eye(4),
         )
-        moved = (np.roll(mask, shift, (1, 2)) for mask in (wall, cavity, enhancement, core))
-        return Segmentation(scan, *moved, np.full(slices, True))
+        wall, cavity, enhancement, core = (
+            np.roll(mask, shift, (1, 2)) for mask in (wall, cavity, enhancement, core)
+        )
+        return Segmentation(scan, wall, cavity, enhancement, core, np.full(slices, True))
 
     return make
 

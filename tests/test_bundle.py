@@ -54,7 +54,7 @@ def test_what_is_saved_is_loaded(tmp_path, parts):
     assert loaded.inference == Inference(turns=1)
     images = jnp.asarray(np.random.default_rng(2).uniform(0, 255, (2, 16, 16)), jnp.float32)
     model = ResUNet(**SIZES["myo"])
-    direct = model.apply(networks["myo"].variables, images[..., None], train=False)
+    direct = jnp.asarray(model.apply(networks["myo"].variables, images[..., None], train=False))
     np.testing.assert_allclose(loaded.delineate(images), jax.nn.sigmoid(direct), rtol=1e-5)
     assert loaded.localise(images).shape == (2, 16, 16)
     codes = loaded.corrector.encode(images / 255)
@@ -64,7 +64,7 @@ def test_what_is_saved_is_loaded(tmp_path, parts):
     np.testing.assert_array_equal(loaded.corrector.population.masks, space.population.masks)
     for ours, theirs in zip(loaded.corrector.mixture, space.mixture, strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    np.testing.assert_allclose([*loaded.corrector.thresholds], [*space.thresholds])
+    jax.tree.map(np.testing.assert_allclose, loaded.corrector.thresholds, space.thresholds)
 
 
 def test_options_can_be_replaced(tmp_path, parts):

@@ -34,8 +34,9 @@ def delta(shipped):
 
 
 def test_half_precision_is_what_float16_holds():
-    rounded = half_precision({"a": np.float32([1 / 3, 2.0]), "b": {"c": np.float32(1e-3)}})
-    np.testing.assert_array_equal(rounded["a"], np.float16([1 / 3, 2.0]).astype(np.float32))
+    given, half = (np.array([1 / 3, 2.0], dtype) for dtype in (np.float32, np.float16))
+    rounded = half_precision({"a": given, "b": {"c": np.float32(1e-3)}})
+    np.testing.assert_array_equal(rounded["a"], half.astype(np.float32))
     assert rounded["b"]["c"].dtype == np.float32
     with pytest.raises(InputError, match="beyond the 65504"):
         half_precision({"a": np.float32(1e5)})

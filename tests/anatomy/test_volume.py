@@ -1,3 +1,5 @@
+from typing import Protocol, runtime_checkable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,13 @@ from acsnet_jax.anatomy.volume import fit_max_change, trim_areas, trim_stack
 from acsnet_jax.types import InputError
 
 SIZE = 400
+
+
+@runtime_checkable
+class Compiled(Protocol):
+    """What jit makes of a function; JAX's own types do not tell that it counts its programs."""
+
+    def _cache_size(self) -> int: ...
 
 
 def stack(*slices):
@@ -151,6 +160,7 @@ def test_empty_slices_at_either_end_change_nothing():
 
 
 def test_one_program_for_pictures_of_all_sizes_and_all_thresholds():
+    assert isinstance(trim_areas, Compiled)
     trim_areas(np.arange(12), np.zeros(12, bool), max_change=0.6)
     programs = trim_areas._cache_size()
     for scale in (1, 50, 3000):

@@ -37,6 +37,7 @@ def scan():
 
 def as_segmentation(scan):
     regions = reference_regions(scan)
+    assert regions.enhancement is not None and regions.core is not None
     return Segmentation(
         scan,
         regions.myocardium,
@@ -89,6 +90,7 @@ def test_an_empty_segmentation_has_no_fractions(scan):
 
 def test_the_readers_offset_moves_the_half_maximum(scan):
     enhancement = reference_regions(scan).enhancement
+    assert enhancement is not None
     shifted = scan.replace(image=scan.image + 1000, signal_zero=1000.0)
     np.testing.assert_array_equal(core_scar(shifted, enhancement), core_scar(scan, enhancement))
 

@@ -154,4 +154,6 @@ def test_the_reference_core_reads_unwindowed_intensities(phase_sensitive):
         reference_features(scan) for scan in (phase_sensitive, phase_sensitive.replace(window=None))
     )
     assert with_window == without
-    assert 0 < with_window.core_scar_volume_ml < with_window.enhancement_volume_ml
+    core_ml, enhancement_ml = with_window.core_scar_volume_ml, with_window.enhancement_volume_ml
+    assert core_ml is not None and enhancement_ml is not None
+    assert 0 < core_ml < enhancement_ml

@@ -60,8 +60,8 @@ def compilations():
     """Number of programs that each part of the work makes the compiler build, or fetch."""
     built = [0]
 
-    def listen(event, seconds, **_):
-        del seconds
+    def listen(event: str, duration_secs: float, **_: str | int) -> None:
+        del duration_secs
         built[0] += event == "/jax/core/compile/backend_compile_duration"
 
     jax.monitoring.register_event_duration_secs_listener(listen)

@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from objects import EIGHT, FOUR, label_objects
 from scipy import ndimage
 
 from acsnet_jax.evaluation.damage import KINDS, STRENGTHS, damage
@@ -22,12 +23,21 @@ def ring(spacing, *, outer=28.0, inner=18.0, centre=(57.0, 62.0)):
     return (radius <= outer) & (radius > inner)
 
 
+def filled(mask):
+    return np.asarray(ndimage.binary_fill_holes(mask), bool)
+
+
+def depth_mm(mask, spacing):
+    """Distance to the nearest pixel outside the mask."""
+    return np.asarray(ndimage.distance_transform_edt(mask, sampling=spacing))
+
+
 def objects(mask):
-    return ndimage.label(mask, np.ones((3, 3)))[1]
+    return label_objects(mask, EIGHT)[1]
 
 
 def holes(mask):
-    return ndimage.label(ndimage.binary_fill_holes(mask) & ~mask)[1]
+    return label_objects(filled(mask) & ~mask, FOUR)[1]
 
 
 def area_mm2(mask, spacing):
@@ -62,7 +72,7 @@ def test_islands_are_as_many_as_the_strength(spacing):
     for strength, damaged in every("islands", spacing):
         assert objects(damaged) == 1 + strength
         assert holes(damaged) == 1
-        np.testing.assert_array_equal(damaged & ndimage.binary_fill_holes(mask), mask)
+        np.testing.assert_array_equal(damaged & filled(mask), mask)
         radius, half = 1.5 + 0.7 * strength, math.hypot(*spacing) / 2
         added = area_mm2(damaged & ~mask, spacing) / (strength * math.pi)
         assert (radius - half) ** 2 <= added <= (radius + half) ** 2  # a pixel counts by its centre
@@ -82,14 +92,12 @@ def test_cuts_part_the_wall(spacing):
 @cases()
 def test_dents_bite_the_outline_and_leave_the_ring_closed(spacing):
     mask = ring(spacing)
-    rim = ndimage.binary_fill_holes(mask)
+    rim = filled(mask)
     for strength, damaged in every("dents", spacing):
         assert holes(damaged) == 1
         assert not (damaged & ~mask).any()
-        bitten = rim & ~ndimage.binary_fill_holes(damaged)
-        deepest = (ndimage.distance_transform_edt(np.pad(rim, 1), sampling=spacing)[1:-1, 1:-1])[
-            bitten
-        ].max()
+        bitten = rim & ~filled(damaged)
+        deepest = depth_mm(np.pad(rim, 1), spacing)[1:-1, 1:-1][bitten].max()
         assert deepest == pytest.approx(2.0 + strength, abs=2 * max(spacing))
 
 
@@ -98,8 +106,8 @@ def test_blobs_are_attached_outside(spacing):
     mask = ring(spacing)
     for strength, damaged in every("blobs", spacing):
         assert objects(damaged) == 1
-        np.testing.assert_array_equal(damaged & ndimage.binary_fill_holes(mask), mask)
-        highest = ndimage.distance_transform_edt(~mask, sampling=spacing)[damaged].max()
+        np.testing.assert_array_equal(damaged & filled(mask), mask)
+        highest = depth_mm(~mask, spacing)[damaged].max()
         assert highest == pytest.approx(2.0 + strength, abs=1.5 * max(spacing))
 
 

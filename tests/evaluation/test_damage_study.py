@@ -18,6 +18,7 @@ from acsnet_jax.evaluation import damage_study
 from acsnet_jax.evaluation.damage import KINDS, STRENGTHS
 from acsnet_jax.evaluation.damage_study import METHODS, Slices, compare, predict_slices
 from acsnet_jax.jobs import damage as jobs
+from acsnet_jax.report import damage as damage_report
 from acsnet_jax.synthesis.phantom import make_cohort
 from acsnet_jax.training import augment
 from acsnet_jax.types import InputError, Label
@@ -176,7 +177,7 @@ def test_what_is_said_of_training_damage_is_so():
     assert math.degrees(augment._SECTOR_RAD) == pytest.approx(150.0)
     assert (augment._DISCS, augment._DISC_RADIUS) == (4, (0.05, 0.3))
     for number in ("150 degrees", "4 discs", "5 to 30%"):
-        assert number in report.damage._TRAINING
+        assert number in damage_report._TRAINING
 
 
 def test_valid_predictions_come_back_bit_for_bit(compared):
@@ -230,6 +231,7 @@ def test_cleaning_keeps_the_largest_component_and_its_cavity():
 
 def test_slices_come_from_labelled_slices_with_myocardium(bundle):
     scan = make_scan(cut=2)
+    assert scan.labels is not None
     labels = scan.labels.copy()
     labels[1] = Label.BACKGROUND
     labelled = scan.labelled.copy()

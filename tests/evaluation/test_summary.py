@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from acsnet_jax.evaluation.summary import (
+    Location,
     Presence,
     SliceRecord,
+    Structure,
     VolumeRecord,
     locations,
     patient_presence,
@@ -25,10 +27,10 @@ def record(
     scan_id,
     index,
     *,
-    structure="lv",
-    location="apex",
+    structure: Structure = "lv",
+    location: Location = "apex",
     dice=0.5,
-    hausdorff_mm=1.0,
+    hausdorff_mm: float | None = 1.0,
     truth_mm2=100.0,
     predicted_mm2=90.0,
 ):
@@ -64,6 +66,7 @@ def test_the_interval_covers_the_mean_of_small_groups_as_often_as_it_says():
     held = 0
     for _ in range(4000):
         found = summarise((str(k), float(x)) for k, x in enumerate(rng.standard_normal(5)))
+        assert found.mean is not None and found.half_width is not None
         held += abs(found.mean) <= found.half_width
     assert held / 4000 == pytest.approx(0.95, abs=0.01)
 

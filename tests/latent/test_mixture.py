@@ -92,7 +92,7 @@ def test_adjusted_aic_of_round_covariances_is_the_standard_criterion():
     nll = -model.score(codes) * len(codes)
     standard = model.aic(codes)
     assert adjusted_aic(nll, np.stack([np.eye(3), 2 * np.eye(3)])) == pytest.approx(standard)
-    assert adjusted_aic(nll, model.covariances_) < standard
+    assert adjusted_aic(nll, np.asarray(model.covariances_)) < standard
 
 
 def test_select_prefers_the_true_size():

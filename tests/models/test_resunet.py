@@ -14,8 +14,9 @@ SMALL = ResUNet(filters=(4,), bridge=8, outputs=2)
 
 
 @functools.cache
-def compiled(model):
-    """The model in prediction and in training, compiled."""
+def compiled(**changes):
+    """SMALL, with some attributes changed, in prediction and in training, compiled."""
+    model = SMALL.clone(**changes)
     train = functools.partial(model.apply, train=True, mutable=["batch_stats"])
     return jax.jit(functools.partial(model.apply, train=False)), jax.jit(
         lambda variables, images, key: train(variables, images, rngs={"dropout": key})
@@ -79,7 +80,7 @@ def test_architectures_are_pinned_by_their_parameter_count(filters, bridge, outp
 
 
 def test_one_logit_for_each_pixel_and_output(images, variables):
-    predict, _ = compiled(SMALL)
+    predict, _ = compiled()
     logits = predict(variables, images)
     assert logits.shape == (3, 8, 12, 2)
     assert logits.dtype == jnp.float32
@@ -96,18 +97,17 @@ def test_sizes_that_cannot_be_halved_are_refused(height, width):
 
 def test_the_computation_may_be_narrower_than_the_parameters(images, variables):
     narrow = SMALL.clone(dtype=jnp.bfloat16)
-    expected = compiled(SMALL)[0](variables, images)
+    expected = compiled()[0](variables, images)
     with jax.numpy_dtype_promotion("standard"):  # Flax's batch normalisation mixes the two
         assert {leaf.dtype for leaf in jax.tree.leaves(shapes(narrow))} == {np.dtype("float32")}
-        logits = compiled(narrow)[0](variables, images)
+        logits = compiled(dtype=jnp.bfloat16)[0](variables, images)
     assert logits.dtype == jnp.float32
     assert (logits != expected).any()
     np.testing.assert_allclose(logits, expected, rtol=0.02)
 
 
 def test_prediction_does_not_depend_on_the_batch_and_training_does(images, variables):
-    still = SMALL.clone(dropout=0.0)
-    predict, train = compiled(still)
+    predict, train = compiled(dropout=0.0)
     together = predict(variables, images)
     np.testing.assert_allclose(predict(variables, images[:1]), together[:1], atol=1e-5)
     trained, updates = train(variables, images, KEY)
@@ -118,7 +118,7 @@ def test_prediction_does_not_depend_on_the_batch_and_training_does(images, varia
 
 
 def test_dropout_follows_its_key(images, variables):
-    _, train = compiled(SMALL)
+    _, train = compiled()
     first, second = jax.random.split(KEY)
     once, again, other = (train(variables, images, key)[0] for key in (first, first, second))
     np.testing.assert_array_equal(once, again)

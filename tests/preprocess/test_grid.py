@@ -65,8 +65,10 @@ def test_over_one_field_of_view_it_is_scikit_image(shape):
     stack = smooth((1, 40, 50))
     spacing = (1.0, 1.0)
     new_spacing = (40 / shape[0], 50 / shape[1])
-    expected = skimage.transform.resize(
-        stack[0], shape, order=1, mode="edge", anti_aliasing=True, clip=False
+    expected = np.asarray(
+        skimage.transform.resize(
+            stack[0], shape, order=1, mode="edge", anti_aliasing=True, clip=False
+        )
     )
     result = resample(stack, spacing, shape, new_spacing)[0]
     np.testing.assert_allclose(result, expected, atol=1e-4)
@@ -102,6 +104,7 @@ def test_discs_survive_there_and_back(scan, spacing):
         mask = disc((80, 72), (1.7, 1.9), radius_mm, (6.0, -9.0))
         labels = np.repeat(mask, len(scan.image), axis=0).astype(np.uint8)
         working = to_working(scan.replace(labels=labels), spacing)
+        assert working.labels is not None
         back = to_native((working.labels > 0).astype(np.float32), grid) >= 0.5
         assert dice(back, labels > 0) > 0.97
         # The working mask is the disc itself, drawn on the working grid: nothing has shifted.
@@ -118,6 +121,7 @@ def test_the_working_grid_has_the_spacing_and_covers_the_field_of_view(scan, spa
     for pixels, length_mm in zip(grid.shape, (80 * 1.7, 72 * 1.9), strict=True):
         assert 0 <= pixels * spacing - length_mm + 1e-9 < spacing
     working = to_working(scan, spacing)
+    assert working.labels is not None
     assert working.image.shape == (len(scan.image), *grid.shape) == working.labels.shape
 
 

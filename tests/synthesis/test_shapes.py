@@ -19,8 +19,7 @@ def draw(count, seed=0, *, options=None, size=SIZE, spacing_mm=SPACING):
 
 
 def measured(masks, *, spacing_mm=SPACING):
-    found = anatomy.measure(masks, (spacing_mm, spacing_mm))
-    return anatomy.Anatomy(*(np.asarray(leaf) for leaf in found))
+    return jax.tree.map(np.asarray, anatomy.measure(masks, (spacing_mm, spacing_mm)))
 
 
 def radii_mm(masks):

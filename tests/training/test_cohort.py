@@ -18,6 +18,12 @@ def ids(scans):
     return [scan.id for scan in scans]
 
 
+def reference(scan):
+    """Id of the scan whose histogram a converted one has."""
+    assert scan.provenance.cine_to_lge is not None
+    return scan.provenance.cine_to_lge.reference
+
+
 @pytest.fixture(scope="module")
 def scans():
     """Four LGE and two cine patients."""
@@ -98,7 +104,7 @@ def test_a_phantom_cohort_is_divided_by_patient_and_written_down(tmp_path):
     assert {scan.modality for scan in cohort.test} == {"lge"}
     assert [path.name for path in tmp_path.iterdir()] == ["split.json"]
     for scan in cine:
-        assert scan.provenance.cine_to_lge.reference in ids(train)
+        assert reference(scan) in ids(train)
         assert scan.has_enhancement
 
     again = load(PHANTOMS, tmp_path)
@@ -114,11 +120,7 @@ def test_no_held_out_patient_lends_its_histogram(read, scans, tmp_path):
         workdir.mkdir()
         cohort = load(CohortOptions(**{**vars(data), "seed": seed}), workdir)
         train = {scan.id for scan in cohort.train if scan.modality == "lge"}
-        references = {
-            scan.provenance.cine_to_lge.reference
-            for scan in cohort.train
-            if scan.modality == "cine"
-        }
+        references = {reference(scan) for scan in cohort.train if scan.modality == "cine"}
         assert references <= train
         assert {scan.modality for scan in cohort.test} == {"lge"}
         assert len(cohort.test) == 1
@@ -165,8 +167,9 @@ def test_the_split_of_another_cohort_is_refused(read, scans, tmp_path):
 
 @pytest.mark.parametrize("prefix", ["", "cine_"])
 def test_a_format_needs_its_folder(prefix, tmp_path):
+    phantoms = CohortOptions(patients=2, image_size=96)
     with pytest.raises(InputError, match=rf"--config\.data\.{prefix}root=DIR"):
-        load(CohortOptions(patients=2, image_size=96, **{f"{prefix}format": "emidec"}), tmp_path)
+        load(dataclasses.replace(phantoms, **{f"{prefix}format": "emidec"}), tmp_path)
 
 
 def test_a_missing_folder_is_bad_input(tmp_path):

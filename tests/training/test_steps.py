@@ -76,10 +76,10 @@ def make_batch(outputs=2, size=20):
     if outputs == 1:
         images = discs
     return Batch(
-        images.astype(np.uint8),
-        targets.astype(np.uint8),
-        np.ones((4, outputs), np.float32),
-        np.array([6, 7, 8, np.inf], np.float32),
+        jnp.asarray(images, jnp.uint8),
+        jnp.asarray(targets, jnp.uint8),
+        jnp.ones((4, outputs), jnp.float32),
+        jnp.array([6, 7, 8, jnp.inf], jnp.float32),
     )
 
 
@@ -88,7 +88,7 @@ def assert_equal(one, other):
 
 
 def test_a_fixed_batch_is_learnt():
-    state, losses = fresh_state(MYO), []
+    state, losses, metrics = fresh_state(MYO), [], {}
     for _ in range(40):
         state, metrics = compiled(MYO)(state, make_batch())
         losses.append(float(metrics["loss"]))
@@ -119,10 +119,10 @@ def test_the_step_number_and_the_key_decide_the_random_changes():
 
 def test_outputs_of_weight_0_do_not_count():
     state, batch = fresh_state(MYO), make_batch()
-    weights = batch.weights.copy()
+    weights = np.array(batch.weights)
     weights[1:, 1] = 0
     batch = batch._replace(weights=weights)
-    other = batch.targets.copy()
+    other = np.array(batch.targets)
     other[1:, ..., 1] = 1 - other[1:, ..., 1]
     expected, metrics = compiled(MYO)(state, batch)
     result, others = compiled(MYO)(state, batch._replace(targets=other))
@@ -137,7 +137,7 @@ def test_outputs_of_weight_0_do_not_count():
 def test_samples_of_weight_0_do_not_count_where_no_batch_statistics_tie_them():
     state, batch = fresh_state(AUTOENCODER), make_batch(outputs=1, size=16)
     weights = np.array([[1], [0], [1], [0]], np.float32)
-    other = batch.targets.copy()
+    other = np.array(batch.targets)
     other[1::2] = 1 - other[1::2]
     results = [
         compiled(AUTOENCODER)(state, batch._replace(targets=targets, weights=weights))
@@ -166,6 +166,7 @@ def test_two_devices_do_what_one_does():
     sharded = compiled_train_step(MYO, mesh)
     alone, batch = fresh_state(MYO), make_batch()
     together = jax.device_put(alone, replicated(mesh))
+    expected, metrics = {}, {}
     for _ in range(2):
         alone, expected = compiled(MYO)(alone, batch)
         together, metrics = sharded(together, jax.device_put(batch, divided(mesh)))
@@ -183,8 +184,8 @@ def test_stage_2_is_prepared_as_it_predicts():
     assert images.shape == (4, 16, 16, 1)
     assert targets.shape == (4, 16, 16, 2)
     np.testing.assert_array_equal(targets, batch.targets[:, 2:18, 2:18])
-    expected = batch.images[:, 2:18, 2:18].astype(float)
-    near = np.abs(np.arange(16) - 8) <= batch.half_side[:, None]
+    expected = np.asarray(batch.images, float)[:, 2:18, 2:18]
+    near = np.abs(np.arange(16) - 8) <= np.asarray(batch.half_side)[:, None]
     expected = expected * near[:, :, None] * near[:, None, :]
     np.testing.assert_allclose(images[..., 0], expected, atol=0.05)
 
@@ -214,7 +215,7 @@ def test_the_autoencoder_rebuilds_whole_masks_from_damaged_ones():
 
 def test_evaluation_is_the_dice_of_each_sample_without_augmentation():
     state, batch = fresh_state(MYO), make_batch()
-    weights = batch.weights.copy()
+    weights = np.array(batch.weights)
     weights[2, 1] = 0
     evaluate = jax.jit(functools.partial(eval_step, MYO))
     scores, counted = evaluate(state, batch._replace(weights=weights))
