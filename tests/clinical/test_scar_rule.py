@@ -20,7 +20,8 @@ def stack():
 
 
 def mark(stack, rule):
-    return mark_scar(*stack, UNIT, POSITIONS, rule)
+    probability, myocardium = stack
+    return mark_scar(probability, myocardium, UNIT, POSITIONS, rule)
 
 
 def test_a_pixel_of_the_myocardium_is_marked_from_the_threshold_on(stack):

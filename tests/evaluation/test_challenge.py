@@ -9,6 +9,7 @@ from scipy.spatial.distance import directed_hausdorff
 from acsnet_jax.clinical import predicted_regions, reference_regions
 from acsnet_jax.evaluation.challenge import (
     ChallengeRecord,
+    ChallengeStructure,
     agreement,
     challenge_records,
     challenge_rows,
@@ -19,7 +20,15 @@ from acsnet_jax.evaluation.challenge import (
 from acsnet_jax.types import InputError, Label
 
 
-def record(scan_id, truth, ours, *, structure="enhancement", dice=0.5, wall=1000.0):
+def record(
+    scan_id: str,
+    truth: float,
+    ours: float,
+    *,
+    structure: ChallengeStructure = "enhancement",
+    dice: float = 0.5,
+    wall: float = 1000.0,
+) -> ChallengeRecord:
     return ChallengeRecord(scan_id, structure, dice, 4.0, float(truth), float(ours), wall)
 
 
@@ -110,7 +119,7 @@ def test_dice_and_distance_agree_with_a_slow_reference(make_segmentation, seed):
     shape = (4, 9, 11)
     truth, ours = (rng.uniform(size=shape) < density for density in (0.6, 0.2))
     points = outline(truth, scan), outline(ours, scan)
-    expected = max(directed_hausdorff(*points)[0], directed_hausdorff(*points[::-1])[0])
+    expected = max(directed_hausdorff(one, other)[0] for one, other in (points, points[::-1]))
     assert stack_hausdorff_mm(ours, truth, scan) == pytest.approx(expected)
     assert stack_hausdorff_mm(truth, ours, scan) == pytest.approx(expected)
     both = sum(1 for pair in zip(truth.flat, ours.flat, strict=True) if all(pair))
@@ -224,6 +233,7 @@ def test_limits_of_agreement():
 def test_limits_hold_nineteen_in_twenty_differences():
     differences = np.random.default_rng(0).normal(5, 20, 2000)
     (one,) = agreement([record(str(k), 100, 100 + d) for k, d in enumerate(differences)])
+    assert one.lower_mm3 is not None and one.upper_mm3 is not None
     inside = (differences > one.lower_mm3) & (differences < one.upper_mm3)
     assert inside.mean() == pytest.approx(0.95, abs=0.01)
 

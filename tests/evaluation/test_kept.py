@@ -19,6 +19,7 @@ def test_a_segmentation_comes_back_whole(make_segmentation, certificates, tmp_pa
     for name in ("myocardium", "blood_pool", "enhancement", "core", "kept"):
         np.testing.assert_array_equal(getattr(found, name), getattr(given, name))
     assert found.certificates == given.certificates
+    assert found.scar_probability is not None
     np.testing.assert_allclose(found.scar_probability, probability, atol=5e-4)
     assert [x.name for x in path.parent.iterdir()] == ["one.npz"]
 

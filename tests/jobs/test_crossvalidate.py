@@ -12,6 +12,7 @@ from acsnet_jax import bundle as bundles
 from acsnet_jax import pipeline
 from acsnet_jax.evaluation import nested
 from acsnet_jax.jobs.crossvalidate import crossvalidate
+from acsnet_jax.models import Ensemble
 from acsnet_jax.preprocess.stages import lv_working
 from acsnet_jax.synthesis.phantom import make_scan
 from acsnet_jax.types import InputError
@@ -97,7 +98,9 @@ def test_a_rule_is_fitted_to_inner_predictions_of_all_other_folds(finished):
 def test_the_bundle_that_comes_out_is_an_ensemble_with_a_fitted_rule(finished):
     folder, _ = finished
     bundle = bundles.load(folder / "bundle")
-    assert len(bundle.localise.members) == len(bundle.delineate.members) == 3
+    first, second = bundle.localise, bundle.delineate
+    assert isinstance(first, Ensemble) and isinstance(second, Ensemble)
+    assert len(first.members) == len(second.members) == 3
     score = bundles.provenance(folder / "bundle")["training"]["scar_rules"][0]
     assert bundle.inference.scar_threshold == score["scar_threshold"]
     assert bundle.spec.context == 1
@@ -106,7 +109,7 @@ def test_the_bundle_that_comes_out_is_an_ensemble_with_a_fitted_rule(finished):
         pipeline.lv_probability(lv_working(scan, bundle.spec), one)
         for one in (
             bundle,
-            *(dataclasses.replace(bundle, localise=x) for x in bundle.localise.members),
+            *(dataclasses.replace(bundle, localise=x) for x in first.members),
         )
     ]
     np.testing.assert_allclose(apart[0], np.mean(apart[1:], axis=0), atol=1e-5)

@@ -20,11 +20,11 @@ from acsnet_jax.types import InputError
 def make_state(step):
     rng = np.random.default_rng(step)
     state = TrainState(
-        step=np.int32(step),
+        step=jax.numpy.int32(step),
         params={"layer": {"kernel": rng.normal(size=(64, 64)).astype(np.float32)}},
         batch_stats={},
         opt_state=(np.float32(step),),
-        key_data=np.array([1, 2], np.uint32),
+        key_data=jax.numpy.array([1, 2], jax.numpy.uint32),
     )
     return jax.device_put(state, replicated(data_mesh(2)))
 

@@ -3,7 +3,6 @@
 import logging
 
 import jax
-import numpy as np
 import pytest
 import tiny
 
@@ -71,8 +70,9 @@ def test_the_step_after_the_compiled_one_is_measured_and_changes_nothing(clock):
 
     count = jax.numpy.int32(5)
     state = TrainState(count, {}, {}, (), jax.numpy.zeros(2, jax.numpy.uint32))
-    image = np.zeros((3, 4, 4), np.uint8)
-    batch = Batch(image, image[..., None], np.ones((3, 1), np.float32), np.ones(3, np.float32))
+    image = jax.numpy.zeros((3, 4, 4), jax.numpy.uint8)
+    ones = jax.numpy.ones(3, jax.numpy.float32)
+    batch = Batch(image, image[..., None], ones[:, None], ones)
     assert step_seconds(step, state, batch) == 2.0
     assert [int(one.step) for one in seen] == [5, 5]
     assert all(one.step is not count for one in seen)  # a step may take what it is given

@@ -24,7 +24,7 @@ MASKS = {**SIZES, "model.filters": (2, 4), "model.latent": 3}
 TASKS = {"lv": (lv, UNET), "myo": (myo, UNET), "autoencoder": (autoencoder, MASKS)}
 
 
-def make_config(task: str = "lv", **changes) -> Config:
+def make_config(task: str = "lv", /, **changes) -> Config:
     """The shipped config of a network, made small; changes have dots for keys of a section."""
     module, small = TASKS[task]
     config = module.get_config()
