@@ -10,6 +10,7 @@ import sys
 import threading
 
 import jax
+from jax.experimental import multihost_utils
 
 from acsnet_jax.types import InputError
 
@@ -40,6 +41,8 @@ def join(timeout_s: int) -> None:
             process_id=_number("JAX_PROCESS_ID"),
             initialization_timeout=timeout_s + _GRACE_S,
         )
+        # Devices connect at their first exchange; on a CPU they wait 30 s for it. Now all are here.
+        multihost_utils.sync_global_devices("joined")
     except ValueError as error:
         raise InputError(
             f"cannot join other processes ({error}): JAX sees no cluster here; set "
