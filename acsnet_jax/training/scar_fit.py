@@ -35,7 +35,8 @@ class RuleGrid:
         min_mm2: smallest components.
         min_ml: least volumes of a patient.
         min_largest_ml: least volumes of a patient's largest component.
-        min_probability: least mean probabilities of a patient.
+        min_probability: least mean probabilities of a patient. None by default: an ensemble's lie
+            lower than those of one network, to which a rule is fitted.
     """
 
     thresholds: tuple[float, ...] = (0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)
@@ -45,7 +46,7 @@ class RuleGrid:
     min_mm2: tuple[float, ...] = (0.0, 10.0, 25.0, 50.0)
     min_ml: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0)
     min_largest_ml: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 3.0)
-    min_probability: tuple[float, ...] = (0.0, 0.6, 0.65, 0.7, 0.725, 0.75, 0.775, 0.8, 0.825, 0.85)
+    min_probability: tuple[float, ...] = (0.0,)
 
     def markings(self) -> Iterator[ScarRule]:
         """Every way of marking, without limits for patients."""
