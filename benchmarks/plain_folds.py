@@ -8,7 +8,7 @@ import json
 import logging
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -93,7 +93,7 @@ def torch_network() -> Any:
     return importlib.import_module("benchmarks.torch_unet")
 
 
-def read_folds(path: pathlib.Path, scans: dict[str, Scan]) -> list[list[str]]:
+def read_folds(path: pathlib.Path, scans: Collection[str]) -> list[list[str]]:
     """The ids of each fold.
 
     Raises:

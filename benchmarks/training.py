@@ -43,7 +43,6 @@ import optax
 from absl import app, flags, logging
 
 from acsnet_jax import config as configs
-from acsnet_jax.jobs.reproduce import task_config
 from acsnet_jax.models import ResUNet, parameter_count
 from acsnet_jax.synthesis.phantom import make_cohort
 from acsnet_jax.training.datasets import Dataset
@@ -52,6 +51,7 @@ from acsnet_jax.training.settings import RunSettings, input_shape, settings_of, 
 from acsnet_jax.training.sharding import compiled_train_step, data_mesh, divided, replicated
 from acsnet_jax.training.state import TrainState, create
 from acsnet_jax.training.steps import Task, as_batch, batch_loss, prepare
+from acsnet_jax.training.study import task_config
 from benchmarks import record
 
 SHAPES = ("lv_small", "myo_small", "lv", "myo")

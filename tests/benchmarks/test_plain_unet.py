@@ -131,4 +131,4 @@ def test_bad_folds_are_refused(tmp_path, folds, message):
     path = tmp_path / "folds.json"
     path.write_text(json.dumps(folds))
     with pytest.raises(InputError, match=message):
-        plain_folds.read_folds(path, {"a": None, "b": None})
+        plain_folds.read_folds(path, ["a", "b"])

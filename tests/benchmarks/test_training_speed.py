@@ -83,10 +83,17 @@ def test_both_have_the_same_loss_and_gradient():
     their_loss.backward()
     assert their_loss.item() == pytest.approx(float(loss), rel=1e-4)
     first = slopes["ResidualBlock_0"]["Conv_0"]["kernel"]
-    theirs = model.downs[0].convolutions[0].weight.grad.numpy().transpose(2, 3, 1, 0)
+    theirs = slope(model, "downs.0.convolutions.0.weight")
     np.testing.assert_allclose(theirs, first, rtol=0.02, atol=1e-3 * np.abs(first).max())
-    head = model.head.weight.grad.numpy().transpose(2, 3, 1, 0)
+    head = slope(model, "head.weight")
     np.testing.assert_allclose(head, slopes["Conv_0"]["kernel"], rtol=1e-3, atol=1e-6)
+
+
+def slope(model, name):
+    """Gradient of a kernel of theirs, as Flax lays it out."""
+    gradient = dict(model.named_parameters())[name].grad
+    assert gradient is not None
+    return gradient.numpy().transpose(2, 3, 1, 0)
 
 
 def test_their_steps_learn_a_fixed_batch():
@@ -136,6 +143,7 @@ def test_a_race_counts_no_late_program_and_compares_within_itself(capsys, monkey
     assert found["contenders"]["step"]["memory_mib"] > 0
     assert set(found["times_as_fast"]) == {"network over eager", "step over eager"}
     assert set(found["share_of_step"]) == {"augmentation", "dropout"}
+    assert isinstance(settings.model, ResUNet)
     assert found["gflop_a_step"] == pytest.approx(
         3 * 16 * training.forward_flops(settings.model, 16, 16, 1) / 1e9
     )
