@@ -35,16 +35,16 @@ class Options:
         epochs: passes over the training slices.
         learning_rate: of Adam, at first.
         spacing_mm: in-plane, of what the network sees.
-        size: height and width of what it sees.
+        size: height and width of what it sees; halved once a level.
         mirror: whether to average over turned and mirrored pictures.
         seed: of parameters, order and augmentation.
     """
 
-    filters: tuple[int, ...] = (16, 32, 64, 128, 256)
+    filters: tuple[int, ...] = (12, 24, 48, 96, 192)
     epochs: int = 70
     learning_rate: float = 2e-3
     spacing_mm: float = 1.5
-    size: int = 176
+    size: int = 144
     mirror: bool = True
     seed: int = 0
 
@@ -64,8 +64,14 @@ def run_folds(
         What was predicted of each patient, in the order of the folds.
 
     Raises:
-        InputError: bad folds, or `out` holds results of other options.
+        InputError: bad folds, a size that cannot be halved so often, or `out` holds results of
+            other options.
     """
+    step = 2 ** (len(options.filters) - 1)
+    if options.size % step:
+        raise InputError(
+            f"size is {options.size}: {len(options.filters)} levels need a multiple of {step}"
+        )
     network = torch_network()
     labelled = {scan.id: scan for scan in scans if scan.labelled.any()}
     folds = read_folds(path, labelled)

@@ -36,7 +36,7 @@ class Recipe:
         seed: of parameters, order and augmentation.
     """
 
-    filters: tuple[int, ...] = (16, 32, 64, 128, 256)
+    filters: tuple[int, ...] = (12, 24, 48, 96, 192)
     epochs: int = 70
     batch_size: int = 16
     learning_rate: float = 2e-3

@@ -118,6 +118,11 @@ def test_a_file_holds_what_was_predicted(cohort, folds, tmp_path, monkeypatch):
     assert {line[lines[0].index("dice")] for line in lines[1:]} == {"1"}
 
 
+def test_a_size_that_cannot_be_halved_is_refused(cohort, folds, tmp_path):
+    with pytest.raises(InputError, match="multiple of 2"):
+        plain_folds.run_folds(cohort, folds, tmp_path, dataclasses.replace(OPTIONS, size=33))
+
+
 @pytest.mark.parametrize(
     ("folds", "message"),
     [

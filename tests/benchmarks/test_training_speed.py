@@ -143,9 +143,10 @@ def test_a_race_counts_no_late_program_and_compares_within_itself(capsys, monkey
     assert found["contenders"]["step"]["memory_mib"] > 0
     assert set(found["times_as_fast"]) == {"network over eager", "step over eager"}
     assert set(found["share_of_step"]) == {"augmentation", "dropout"}
+    channels = 1 + 2 * settings.spec.context
     assert isinstance(settings.model, ResUNet)
     assert found["gflop_a_step"] == pytest.approx(
-        3 * 16 * training.forward_flops(settings.model, 16, 16, 1) / 1e9
+        3 * 16 * training.forward_flops(settings.model, 16, 16, channels) / 1e9
     )
     training.show(found)
     assert "network over eager" in capsys.readouterr().out
