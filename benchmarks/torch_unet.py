@@ -5,11 +5,12 @@ Images are ``[slices, height, width]`` of mean 0 and standard deviation 1, label
 are background, blood pool, myocardium and infarct (0 to 3).
 """
 
+import contextlib
 import dataclasses
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -81,6 +82,17 @@ def _block(before: int, after: int) -> nn.Sequential:
     )
 
 
+@contextlib.contextmanager
+def denormals_as_zero() -> Iterator[None]:
+    """They slow a training down. Only while it lasts: SciPy's KDTree crashes where they are 0."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+@denormals_as_zero()
 def train(
     images: Float32[np.ndarray, "slices height width"],
     labels: UInt8[np.ndarray, "slices height width"],
@@ -187,9 +199,8 @@ def probabilities(
 
 
 def use_threads(count: int) -> None:
-    """Of the processor; denormal numbers, which slow it down, count as 0."""
+    """Of the processor."""
     torch.set_num_threads(count)
-    torch.set_flush_denormal(True)
 
 
 def _device() -> torch.device:

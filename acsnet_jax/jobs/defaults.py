@@ -13,7 +13,7 @@ from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.training.augment import Augment
 from acsnet_jax.training.cohort import CohortOptions
 from acsnet_jax.training.latent_space import LatentOptions
-from acsnet_jax.training.settings import Optimisation
+from acsnet_jax.training.settings import Optimisation, Pretraining
 
 # Intensities vary between scanners, and poses beyond the quarter turns.
 _PICTURE = {
@@ -62,8 +62,7 @@ def of_study(task: str, changes: dict[str, Any]) -> dict[str, Any]:
     """The sections of one network of a study: stages 1 and 2 may be pretrained on cine."""
     sections = network(task, changes)
     if task != "autoencoder":
-        pretraining = {"epochs": 0, **changes.get("pretraining", {})}
-        sections["pretraining"] = section(Optimisation(**pretraining))
+        sections["pretraining"] = section(Pretraining(**changes.get("pretraining", {})))
     return sections
 
 

@@ -48,6 +48,17 @@ class Optimisation:
 
 
 @dataclasses.dataclass(frozen=True)
+class Pretraining(Optimisation):
+    """`Optimisation` of a network of a study on cine alone, before it sees LGE.
+
+    Attributes:
+        epochs: passes over the cine samples; with 0 cine is mixed in, as in the paper.
+    """
+
+    epochs: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
 class RunSettings:
     """One training run."""
 

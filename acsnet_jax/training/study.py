@@ -61,8 +61,7 @@ def pretrain(config: Config, task: str, workdir: pathlib.Path, cohort: Cohort) -
 
 def pretrains(config: Config, task: str) -> bool:
     """Whether a study pretrains a network on cine."""
-    pretraining = config.networks[task].get("pretraining")
-    return pretraining is not None and pretraining.epochs > 0
+    return task != "autoencoder" and config.networks[task].pretraining.epochs > 0
 
 
 def task_config(config: Config, task: str) -> ml_collections.ConfigDict:
