@@ -16,10 +16,15 @@ from acsnet_jax.training.scar_fit import RuleGrid
 def get_config(study: str = "emidec_cpu") -> Config:
     config = load(study)
     config.unlock()
-    config.workdir = "runs/crossvalidate"
-    config.folds = 5  # into which the patients are dealt, at least 3
-    # Bundle whose stage 3 corrects, made without these patients; "" for the prior that ships.
-    config.corrector = ""
+    config.update(
+        {
+            "workdir": "runs/crossvalidate",  # folder for everything that is written
+            "folds": 5,  # into which the patients are dealt, at least 3
+            # Bundle whose stage 3 corrects, made without these patients; "" for the prior that
+            # ships.
+            "corrector": "",
+        }
+    )
     config.rule = section(RuleGrid())
     for network in config.networks.values():
         network.optimisation.picture_every = 0  # nobody looks at so many

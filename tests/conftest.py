@@ -22,6 +22,8 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # set it to keep programs bet
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+_MANY_MAPS = 20_000
+
 _HOOK = install_import_hook("acsnet_jax", "beartype.beartype")
 
 from acsnet_jax.types import Certificate, Label, Route, Scan, Segmentation  # noqa: E402
@@ -32,6 +34,19 @@ def standard_promotion():
     """JAX's own promotion rules: optax and Flax mix dtypes in places."""
     with jax.numpy_dtype_promotion("standard"):
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def room_for_programs():
+    """Lets compiled programs go before they fill the process's map of memory.
+
+    XLA maps some fifty areas a program, Linux allows 65,530 a process, and beyond them the compiler
+    crashes.
+    """
+    yield
+    maps = pathlib.Path("/proc/self/maps")
+    if maps.is_file() and len(maps.read_text().splitlines()) > _MANY_MAPS:
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

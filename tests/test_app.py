@@ -96,7 +96,7 @@ def main_of(name, monkeypatch):
     """What an entry point runs, and the name of its config."""
     called = []
     with monkeypatch.context() as patch:
-        patch.setattr(app, "run", lambda *arguments: called.append(arguments))
+        patch.setattr(app, "run", lambda *arguments, **_: called.append(arguments))
         runpy.run_path(str(ENTRY_POINTS[name]), run_name="__main__")
     return called[0]
 
