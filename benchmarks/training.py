@@ -16,9 +16,9 @@ and JSON under benchmarks/results; best on an idle machine. The contenders:
 
 On a GPU each also in bfloat16 (``--bf16`` asks for it elsewhere), with model FLOP utilisation: the
 multiplications and additions of the convolutions, three times the forward pass, over the peak of
-the device. Memory is what the program plans (ours), what the allocator held (PyTorch on a GPU), and
-on a CPU besides how far the process grew in its first two steps. Programs compiled after a
-contender's first step are counted; there must be none.
+the device. Memory is what the program plans (ours) or what the allocator held (PyTorch on a GPU),
+and on Linux besides what the process holds more in its second step than before the first. Programs
+compiled after a contender's first step are counted; there must be none.
 """
 
 import dataclasses
@@ -59,8 +59,8 @@ _SHAPES = flags.DEFINE_list("shapes", ",".join(SHAPES), "Networks.")
 _BATCHES = flags.DEFINE_list(
     "batches", None, "Samples a step; on a CPU 8,16,32 (full networks 8), else 8 to 128."
 )
-_ROUNDS = flags.DEFINE_integer("rounds", 5, "Turns that each contender takes.")
-_SECONDS = flags.DEFINE_float("seconds", 1.0, "Least time of a turn; a turn is one step or more.")
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "Turns that each contender takes.")
+_SECONDS = flags.DEFINE_float("seconds", 2.0, "Least time of a turn; a turn is one step or more.")
 _TORCH = flags.DEFINE_bool("torch", True, "Race against PyTorch, where it is installed.")
 _COMPILE = flags.DEFINE_list(
     "compile", None, "Batches at which PyTorch is also compiled; on a CPU 16, else all."
@@ -90,6 +90,7 @@ class Shape(NamedTuple):
     name: str
     settings: RunSettings
     samples: Dataset
+    state: TrainState
 
 
 class Still(NamedTuple):
@@ -107,15 +108,17 @@ class Contender:
     Attributes:
         run: starts one step; gives what to wait for.
         wait: until that is done.
+        plan: MiB that its program takes, once it is compiled; None where nothing plans.
         first: seconds of the first step, which compiles.
         times: seconds a step, one a round.
         memory_mib: planned by the program, or held by PyTorch's allocator on a GPU.
-        growth_mib: how far the process grew in the first two steps.
+        growth_mib: what the process holds more in its second step than before the first.
         late: programs compiled after the first step.
     """
 
     run: Callable[[], Any]
     wait: Callable[[Any], object] = jax.block_until_ready
+    plan: Callable[[], float | None] | None = None
     first: float = 0.0
     times: list[float] = dataclasses.field(default_factory=list)
     memory_mib: float | None = None
@@ -136,7 +139,7 @@ def main(argv: list[str]) -> None:
         results["torch_compile"] = failure or "works"
     results["networks"] = []
     for name in _SHAPES.value:
-        shape = make_shape(name)
+        shape = make_shape(name, settings_by(name))
         for batch in batches(name):
             found = race(shape, batch, rival, compiled=not failure and batch in compile_batches())
             results["networks"].append(found)
@@ -170,14 +173,21 @@ def compile_batches() -> list[int]:
     return [16] if on_cpu() else [8, 16, 32, 64, 128]
 
 
-def make_shape(name: str) -> Shape:
-    """A network by its name, and the samples of a few phantoms."""
+def settings_by(name: str) -> RunSettings:
+    """Of one of `SHAPES`."""
     task = name.removesuffix("_small")
     small = name != task
-    config = task_config(configs.load("emidec_cpu"), task) if small else configs.load(task)
-    settings = settings_of(config)
+    return settings_of(
+        task_config(configs.load("emidec_cpu"), task) if small else configs.load(task)
+    )
+
+
+def make_shape(name: str, settings: RunSettings) -> Shape:
+    """A network before any step, and the samples of a few phantoms."""
     scans = make_cohort(PHANTOMS, 0, modality="lge", size=160)
-    return Shape(name, settings, training_samples(settings, scans))
+    task, size = task_of(settings, STEPS), input_shape(settings.task, settings.spec)
+    state = create(task.model, task.optimiser, size, jax.random.key(0))
+    return Shape(name, settings, training_samples(settings, scans), state)
 
 
 def race(shape: Shape, batch: int, rival: Any, *, compiled: bool) -> dict[str, Any]:
@@ -221,6 +231,9 @@ def started(make: Callable[[], Contender], rival: Any) -> Contender:
     start = time.perf_counter()
     contender.wait(contender.run())
     contender.first = time.perf_counter() - start
+    if contender.plan is not None:
+        contender.memory_mib = contender.plan()
+    reset_peak()  # what the compiler took does not count
     contender.wait(contender.run())
     after = peak_mib()
     if before is not None and after is not None:
@@ -269,7 +282,7 @@ def whole_step(shape: Shape, task: Task, batch: int) -> Contender:
     """Training as the loop runs it: every step another batch from the host."""
     mesh = data_mesh(batch)
     step = compiled_train_step(task, mesh)
-    holder = [jax.device_put(fresh(shape, task), replicated(mesh))]
+    holder = [jax.device_put(fresh(shape), replicated(mesh))]
     draws = (numbers(shape, batch, draw) for draw in itertools.count())
 
     def run():
@@ -278,7 +291,7 @@ def whole_step(shape: Shape, task: Task, batch: int) -> Contender:
         return metrics
 
     sample = jax.device_put(as_batch(shape.samples.take(numbers(shape, batch, 0))), divided(mesh))
-    return Contender(run, memory_mib=planned_mib(step, holder[0], sample))
+    return Contender(run, plan=lambda: planned_mib(step, holder[0], sample))
 
 
 def network_step(shape: Shape, task: Task, still: Still) -> Contender:
@@ -308,13 +321,13 @@ def network_step(shape: Shape, task: Task, still: Still) -> Contender:
         ), loss
 
     step = jax.jit(descend, donate_argnums=0)
-    holder = [jax.device_put(fresh(shape, task))]
+    holder = [jax.device_put(fresh(shape))]
 
     def run():
         holder[0], loss = step(holder[0])
         return loss
 
-    return Contender(run, memory_mib=planned_mib(step, holder[0]))
+    return Contender(run, plan=lambda: planned_mib(step, holder[0]))
 
 
 def augmentation(shape: Shape, task: Task, batch: int) -> Contender:
@@ -357,9 +370,9 @@ def rival_model(shape: Shape, rival: Any) -> Any:
     return rival.ResUNet(channels, model.filters, model.bridge, model.outputs, model.dropout)
 
 
-def fresh(shape: Shape, task: Task) -> TrainState:
-    size = input_shape(shape.settings.task, shape.settings.spec)
-    return create(task.model, task.optimiser, size, jax.random.key(0))
+def fresh(shape: Shape) -> TrainState:
+    """The first state, to be donated to a step."""
+    return jax.tree.map(jnp.copy, shape.state)
 
 
 def numbers(shape: Shape, batch: int, draw: int) -> np.ndarray:
@@ -375,7 +388,7 @@ def fixed(shape: Shape, task: Task, batch: int) -> Still:
 
 
 def planned_mib(step: Any, *arguments: Any) -> float | None:
-    """What a program takes at its peak. Its compilation counts as the first step's."""
+    """MiB that a compiled program takes at its peak."""
     memory = step.lower(*arguments).compile().memory_analysis()
     if memory is None:
         return None
@@ -441,7 +454,6 @@ def summary(shape: Shape, batch: int, contenders: dict[str, Contender]) -> dict[
     assert isinstance(model, ResUNet)
     _, height, width, channels = input_shape(shape.settings.task, shape.settings.spec)
     flops = 3 * forward_flops(model, height, width, channels) * batch
-    task = task_of(shape.settings, STEPS)
     rows = {}
     for name, own in contenders.items():
         seconds = float(np.median(own.times))
@@ -475,7 +487,7 @@ def summary(shape: Shape, batch: int, contenders: dict[str, Contender]) -> dict[
         "network": shape.name,
         "batch": batch,
         "size": [height, width, channels],
-        "parameters": parameter_count(jax.eval_shape(lambda: fresh(shape, task)).params),
+        "parameters": parameter_count(shape.state.params),
         "gflop_a_step": flops / 1e9,
         "contenders": rows,
         "times_as_fast": {

@@ -125,14 +125,15 @@ def flag_values():
 @pytest.mark.usefixtures("flag_values", "standard_promotion")
 def test_a_race_counts_no_late_program_and_compares_within_itself(capsys, monkeypatch):
     monkeypatch.setattr(training, "PHANTOMS", 2)
-    shape = training.make_shape("myo_small")
+    settings = training.settings_by("myo_small")
     settings = dataclasses.replace(
-        shape.settings,
-        spec=dataclasses.replace(shape.settings.spec, myo_size=16),
+        settings,
+        spec=dataclasses.replace(settings.spec, myo_size=16, context=1),
         optimisation=Optimisation(beta=0.4),
         model=dataclasses.replace(MODEL, dropout=0.1),
     )
-    found = training.race(shape._replace(settings=settings), 16, rival, compiled=False)
+    shape = training.make_shape("tiny", settings)
+    found = training.race(shape, 16, rival, compiled=False)
     assert [*found["contenders"]] == [
         *("step", "network", "step, no dropout", "augmentation", "eager")
     ]
@@ -150,6 +151,13 @@ def test_a_race_counts_no_late_program_and_compares_within_itself(capsys, monkey
     )
     training.show(found)
     assert "network over eager" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", training.SHAPES)
+def test_every_network_that_may_be_named_exists(name):
+    settings = training.settings_by(name)
+    assert settings.task == name.removesuffix("_small")
+    assert isinstance(settings.model, ResUNet)
 
 
 def test_a_ratio_is_the_median_over_rounds():
