@@ -11,6 +11,7 @@ import pytest
 import together
 
 from acsnet_jax.training import distributed
+from acsnet_jax.training.record import read
 from acsnet_jax.types import InputError
 
 SCRIPT = together.__file__
@@ -72,10 +73,7 @@ def test_two_processes_train_what_one_does(trained):
     assert first["step"] == second["step"] == one["step"] > 0
     assert first["weights"] == second["weights"]
     np.testing.assert_allclose(first["weights"], one["weights"], rtol=1e-4, atol=1e-5)
-    losses = [
-        [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").open()]
-        for folder in (alone, both)
-    ]
+    losses = [[row["loss"] for row in read(folder)] for folder in (alone, both)]
     assert len(losses[0]) == together.EPOCHS
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
     assert json.loads((both / "held_out.json").read_text()) == pytest.approx(
