@@ -147,9 +147,12 @@ for limit in map(int, sys.argv[2:]):
 
 
 def test_a_full_disk_leaves_the_checkpoints_that_there_were(saved):
-    """No file may grow beyond a limit: the system refuses a write as it does on a full disk."""
+    """No file may grow beyond a limit: the system refuses a write as it does on a full disk.
+
+    The array is written in halves of 8 kB, sometimes to one file and sometimes to two.
+    """
     process = subprocess.run(
-        [sys.executable, "-c", FULL, str(saved), "0", "300", "10000"],
+        [sys.executable, "-c", FULL, str(saved), "0", "300", "5000"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
