@@ -25,7 +25,7 @@ from acsnet_jax import __version__
 from acsnet_jax.anatomy import Thresholds, is_valid
 from acsnet_jax.anatomy.cleanup import CleanupWeights
 from acsnet_jax.correction import CorrectionOptions, Corrector
-from acsnet_jax.files import replacing_folder, tuples_for_lists, write_json
+from acsnet_jax.files import replacing_folder, tuples_for_lists, write_arrays, write_json
 from acsnet_jax.latent import Mixture
 from acsnet_jax.models import (
     Autoencoder,
@@ -115,18 +115,16 @@ def save(
     }
     with replacing_folder(folder) as temporary:
         write_json(record, temporary / "bundle.json")
-        for name, network in networks.items():
-            flat = dict(traverse_util.flatten_dict(network.variables, sep="/"))
-            _write_arrays(temporary / f"{name}.npz", _halved(flat) if compact else flat)
-        for number, member in enumerate(members, start=2):
+        for number, member in enumerate((networks, *members), start=1):
             for name, network in member.items():
                 flat = dict(traverse_util.flatten_dict(network.variables, sep="/"))
-                _write_arrays(temporary / f"{name}_{number}.npz", flat)
+                path = temporary / f"{_member(name, number)}.npz"
+                write_arrays(_halved(flat) if compact else flat, path)
         arrays = {**latent.mixture._asdict(), **latent.population._asdict()}
         if compact:
             arrays |= _halved({"codes": arrays["codes"]})
             del arrays["masks"]
-        _write_arrays(temporary / "latent.npz", arrays)
+        write_arrays(arrays, temporary / "latent.npz")
 
 
 def check_absent(folder: pathlib.Path) -> None:
@@ -165,8 +163,8 @@ def load(
         )
     lv, myo = ([*_read_members(folder, record, name)] for name in NETWORKS[:2])
     return Bundle(
-        localise=averaged_if_many([Localise(*member) for member in lv]),
-        delineate=averaged_if_many([Delineate(*member) for member in myo]),
+        localise=_averaged([Localise(*member) for member in lv]),
+        delineate=_averaged([Delineate(*member) for member in myo]),
         corrector=load_corrector(folder, correction=correction),
         spec=InputSpec(**record["spec"]),
         inference=Inference(**{**record["inference"], **(inference or {})}),
@@ -174,7 +172,7 @@ def load(
     )
 
 
-def averaged_if_many(members: Sequence[Localise] | Sequence[Delineate]) -> Callable:
+def _averaged(members: Sequence[Localise] | Sequence[Delineate]) -> Callable:
     """One network as it is, several as their ensemble."""
     return members[0] if len(members) == 1 else Ensemble(tuple(members))
 
@@ -244,13 +242,17 @@ def _read_record(folder: pathlib.Path) -> dict[str, Any]:
     return record
 
 
+def _member(name: str, number: int) -> str:
+    """File name of a network, of the first member of an ensemble or of a further one."""
+    return name if number == 1 else f"{name}_{number}"
+
+
 def _read_members(
     folder: pathlib.Path, record: dict[str, Any], name: str
 ) -> Iterator[tuple[ResUNet, PyTree]]:
     """Architecture and variables of each member of stage 1 or 2."""
     for number in range(1, record.get("members", 1) + 1):
-        file = name if number == 1 else f"{name}_{number}"
-        network = _read_network(folder, record, name, file=file)
+        network = _read_network(folder, record, name, file=_member(name, number))
         yield ResUNet(**network.sizes), network.variables
 
 
@@ -271,11 +273,6 @@ def _halved(arrays: dict[str, Any]) -> dict[str, np.ndarray]:
                 f"half precision does not hold {name}: round it first, or keep it whole"
             )
     return halved
-
-
-def _write_arrays(path: pathlib.Path, arrays: Mapping[str, Any]) -> None:
-    plain: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
-    np.savez_compressed(path, **plain)
 
 
 def _read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:

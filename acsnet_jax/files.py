@@ -5,8 +5,10 @@ import json
 import pathlib
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+import numpy as np
 
 from acsnet_jax.types import InputError
 
@@ -72,6 +74,13 @@ def write_text(text: str, path: pathlib.Path) -> None:
     """Write UTF-8 text, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_arrays(arrays: Mapping[str, Any], path: pathlib.Path) -> None:
+    """Write named arrays into one compressed ``.npz`` file; see `replacing`."""
+    plain: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **plain)
 
 
 def write_json(values: Any, path: pathlib.Path) -> None:

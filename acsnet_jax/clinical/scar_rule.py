@@ -14,10 +14,9 @@ from jaxtyping import Bool, Float, Float64
 from scipy import ndimage
 
 from acsnet_jax.clinical.scar import Element, clean_enhancement
-from acsnet_jax.clinical.volumes import areas_mm2, slice_extents_mm
+from acsnet_jax.clinical.volumes import volume_ml
 from acsnet_jax.types import Spacing
 
-_MM3_PER_ML = 1000.0
 _TOUCHING = ndimage.generate_binary_structure(3, 3)
 
 
@@ -119,13 +118,13 @@ def burden(
     Raises:
         InputError: a single slice, or slices out of order.
     """
-    extents = slice_extents_mm(positions_mm)
+    whole_ml = volume_ml(scar, positions_mm, spacing_mm)
     if not scar.any():
         return Burden(0.0, 0.0, 0.0)
     labels = np.zeros(scar.shape, np.int32)
     count = ndimage.label(scar, _TOUCHING, output=labels)
-    volumes = [
-        float(areas_mm2(labels == index, spacing_mm) @ extents) / _MM3_PER_ML
+    largest_ml = max(
+        volume_ml(labels == index, positions_mm, spacing_mm)
         for index in range(1, int(np.asarray(count)) + 1)
-    ]
-    return Burden(sum(volumes), max(volumes), float(probability[scar].mean()))
+    )
+    return Burden(whole_ml, largest_ml, float(probability[scar].mean()))

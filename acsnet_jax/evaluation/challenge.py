@@ -17,7 +17,7 @@ References:
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Float
@@ -25,6 +25,7 @@ from scipy import ndimage, spatial
 
 from acsnet_jax.clinical import Regions, predicted_regions, reference_regions, scan_volume_ml
 from acsnet_jax.evaluation.summary import Presence, Summary, presence, summarise
+from acsnet_jax.metrics import stack_dice
 from acsnet_jax.types import InputError, Label, MaskStack, Scan, Segmentation
 
 ChallengeStructure = Literal["enhancement", "no_reflow", "myocardium", "blood_pool", "lv"]
@@ -42,25 +43,9 @@ ChallengeMeasure = Literal[
 Group = Literal["all", "affected"]
 """All patients, or those in whom the expert has the structure."""
 
-CHALLENGE_STRUCTURES: tuple[ChallengeStructure, ...] = (
-    "enhancement",
-    "no_reflow",
-    "myocardium",
-    "blood_pool",
-    "lv",
-)
+CHALLENGE_STRUCTURES: tuple[ChallengeStructure, ...] = get_args(ChallengeStructure)
 _SCAR: tuple[ChallengeStructure, ...] = ("enhancement", "no_reflow")
-_MEASURES: tuple[ChallengeMeasure, ...] = (
-    "dice",
-    "hausdorff_mm",
-    "truth_mm3",
-    "predicted_mm3",
-    "difference_mm3",
-    "relative_difference",
-    "share_difference",
-    "bias_mm3",
-    "relative_bias",
-)
+_MEASURES: tuple[ChallengeMeasure, ...] = get_args(ChallengeMeasure)
 _MM3_PER_ML = 1000.0
 _NORMAL_95 = 1.96
 
@@ -209,12 +194,6 @@ def evaluate_challenge(segmentations: Iterable[Segmentation]) -> list[ChallengeR
         for segmentation in segmentations
         for record in challenge_records(segmentation.scan, predicted_regions(segmentation))
     ]
-
-
-def stack_dice(prediction: MaskStack, truth: MaskStack) -> float:
-    """Dice over all slices together: 1 if both masks are empty, 0 if one is."""
-    both = np.count_nonzero(prediction) + np.count_nonzero(truth)
-    return 2 * np.count_nonzero(prediction & truth) / both if both else 1.0
 
 
 def stack_hausdorff_mm(prediction: MaskStack, truth: MaskStack, scan: Scan) -> float | None:

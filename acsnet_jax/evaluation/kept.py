@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from acsnet_jax.files import replacing
+from acsnet_jax.files import write_arrays
 from acsnet_jax.types import Certificate, Route, Scan, Segmentation
 
 _MASKS = ("myocardium", "blood_pool", "enhancement", "core")
@@ -23,8 +23,7 @@ def write_segmentation(segmentation: Segmentation, path: pathlib.Path) -> None:
         arrays["scar_probability"] = segmentation.scar_probability.astype(np.float16)
     certificates = [one._asdict() for one in segmentation.certificates]
     arrays["certificates"] = np.array(json.dumps(certificates))
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+    write_arrays(arrays, path)
 
 
 def read_segmentation(scan: Scan, path: pathlib.Path) -> Segmentation:

@@ -30,7 +30,7 @@ from acsnet_jax.anatomy.cleanup import CleanupWeights
 from acsnet_jax.clinical import ScarRule
 from acsnet_jax.correction import Corrector
 from acsnet_jax.evaluation.kept import read_segmentation, write_segmentation
-from acsnet_jax.files import replacing, write_json
+from acsnet_jax.files import write_arrays, write_json
 from acsnet_jax.models import Delineate, Encode, Ensemble, Localise, ResUNet
 from acsnet_jax.pipeline import Bundle, Inference, nothing_found, segment
 from acsnet_jax.preprocess.stages import InputSpec
@@ -165,22 +165,28 @@ class _System:
         ids = {name for fold in folds for name in self.dealt[fold]}
         return [scan for scan in self.scans if scan.id in ids]
 
+    def without(self, *folds: int) -> list[Scan]:
+        """Scans of all other folds."""
+        return self.of(*(index for index in range(len(self.dealt)) if index not in folds))
+
     def train(self, pair: tuple[int, int]) -> None:
         """Networks that saw neither fold of a pair, and what they say of both."""
+        seen = self.without(*pair)
         for task in _STAGES:
             run = self._run(pair, task)
             if (run / "done.json").exists():
                 continue
-            others = [index for index in range(len(self.dealt)) if index not in pair]
-            cohort = self._cohort(self.of(*others), task)
+            cohort = self._cohort(seen, task)
             train_network(self.config, task, run, cohort, pretrained=self._start(task))
-            write_json({"patients": len(cohort.lge_alone().train)}, run / "done.json")
-        others = [index for index in range(len(self.dealt)) if index not in pair]
-        bundle = self._bundle([pair], self._inference(self.of(*others)))
-        for scan in tqdm(self.of(*pair), desc="inner", unit="scan", leave=False, disable=None):
-            path = self._case(pair, scan)
-            if scan.has_enhancement and not path.exists():
-                _write_case(scar_case(segment_or_nothing(scan, bundle)), path)
+            write_json({"patients": len(seen)}, run / "done.json")
+        paths = {self._case(pair, scan): scan for scan in self.of(*pair) if scan.has_enhancement}
+        missing = {path: scan for path, scan in paths.items() if not path.exists()}
+        if not missing:
+            return
+        bundle = self._bundle([pair], self._inference(seen))
+        progress = tqdm(missing.items(), desc="inner", unit="scan", leave=False, disable=None)
+        for path, scan in progress:
+            write_arrays(scar_case(segment_or_nothing(scan, bundle))._asdict(), path)
 
     def held_out(self, index: int) -> Fold:
         """Fit the rule without a fold, and segment the fold."""
@@ -196,7 +202,7 @@ class _System:
             ]
             write_json(self._rule_scores(cases), rule_path)
         best = json.loads(rule_path.read_text())[0]
-        inference = _ruled(self._inference(self.of(*others)), best)
+        inference = _ruled(self._inference(self.without(index)), best)
         _LOG.info("fold %d: %s", index + 1, best)
         bundle = self._bundle([_pair(index, other) for other in others], inference)
         segmentations = []
@@ -218,15 +224,15 @@ class _System:
         first, *others = [
             {task: as_network(*load_run(run)) for task, run in member.items()} for member in runs
         ]
-        encode, latent = self.corrector.encode, self.corrector
+        stage3, encode = self.corrector, self.corrector.encode
         assert isinstance(encode, Encode)
         bundles.save(
             folder,
             {**first, "autoencoder": as_network_of(encode.model, encode.variables)},
-            bundles.Latent(latent.thresholds, latent.mixture, latent.population),
+            bundles.Latent(stage3.thresholds, stage3.mixture, stage3.population),
             from_config(InputSpec, self.config.spec),
             _ruled(self._inference(self.scans), scores[0]),
-            self.corrector.options,
+            stage3.options,
             training={
                 "scans": {"lge": len(self.scans), "cine": len(self.cine)},
                 "folds": len(self.dealt),
@@ -307,11 +313,6 @@ def _pair(one: int, other: int) -> tuple[int, int]:
 
 def _name(pair: tuple[int, int]) -> str:
     return f"without_{pair[0] + 1}_{pair[1] + 1}"
-
-
-def _write_case(case: ScarCase, path: pathlib.Path) -> None:
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **case._asdict())
 
 
 def _read_case(path: pathlib.Path) -> ScarCase:

@@ -79,13 +79,19 @@ def check_size(shape: Sequence[int], where: str) -> None:
         )
 
 
-def check_finite(image: np.ndarray, where: str) -> None:
-    """Raises InputError if ``[slices, height, width]`` intensities hold NaN or infinity."""
+def check_finite(image: np.ndarray, where: str, *, order: str = "file order") -> None:
+    """Raises InputError if ``[slices, height, width]`` intensities hold NaN or infinity.
+
+    Args:
+        image: intensities.
+        where: the folder or file, or the scan, for the message.
+        order: of the slices, for the message.
+    """
     bad = np.flatnonzero(~np.isfinite(image).all(axis=(1, 2)))
     if bad.size:
         raise InputError(
-            f"{where}: slice {bad[0] + 1} of {len(image)} (file order) holds NaN or infinite "
-            "intensities: replace them before reading"
+            f"{where}: slice {bad[0] + 1} of {len(image)} ({order}) holds NaN or infinite "
+            "intensities: replace them, or leave the scan out"
         )
 
 

@@ -6,6 +6,7 @@
 - `overlap`: all of them.
 - `sensitivity`: share of the truth that is found.
 - `specificity`: share of the rest that is left alone.
+- `stack_dice`: overlap of two stacks, on the host.
 - `SurfaceDistance`: both distances.
 - `hausdorff_mm`: the largest.
 - `mean_surface_distance_mm`: the mean.
@@ -19,6 +20,7 @@ from acsnet_jax.metrics.overlap import (
     overlap,
     sensitivity,
     specificity,
+    stack_dice,
 )
 from acsnet_jax.metrics.surface import (
     SurfaceDistance,
@@ -37,5 +39,6 @@ __all__ = [
     "overlap",
     "sensitivity",
     "specificity",
+    "stack_dice",
     "surface_distance",
 ]

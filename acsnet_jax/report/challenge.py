@@ -17,7 +17,7 @@ from acsnet_jax.evaluation.challenge import (
 )
 from acsnet_jax.evaluation.summary import Presence, Summary
 from acsnet_jax.files import write_text
-from acsnet_jax.report.tables import TextTable, markdown, write_csv
+from acsnet_jax.report.tables import Style, TextTable, markdown, write_csv
 
 CHALLENGE_NAMES = {
     "enhancement": "Infarct",
@@ -27,18 +27,17 @@ CHALLENGE_NAMES = {
     "lv": "LV",
 }
 _GROUPS = {"all": "all", "affected": "with it"}
-_MEASURES: dict[ChallengeMeasure, tuple[str, float, int]] = {
-    "dice": ("Dice 3-D", 1.0, 3),
-    "hausdorff_mm": ("HD 3-D (mm)", 1.0, 1),
-    "truth_mm3": ("GT (mm³)", 1.0, 0),
-    "predicted_mm3": ("Pred (mm³)", 1.0, 0),
-    "difference_mm3": ("AVD (mm³)", 1.0, 0),
-    "relative_difference": ("AVD of expert's (%)", 100.0, 1),
-    "share_difference": ("AVDR, of MYO (%)", 100.0, 2),
-    "bias_mm3": ("Bias (mm³)", 1.0, 0),
-    "relative_bias": ("Bias of expert's (%)", 100.0, 1),
+_MEASURES: dict[ChallengeMeasure, Style] = {
+    "dice": Style("Dice 3-D", 1.0, 3),
+    "hausdorff_mm": Style("HD 3-D (mm)", 1.0, 1),
+    "truth_mm3": Style("GT (mm³)", 1.0, 0),
+    "predicted_mm3": Style("Pred (mm³)", 1.0, 0),
+    "difference_mm3": Style("AVD (mm³)", 1.0, 0),
+    "relative_difference": Style("AVD of expert's (%)", 100.0, 1),
+    "share_difference": Style("AVDR, of MYO (%)", 100.0, 2),
+    "bias_mm3": Style("Bias (mm³)", 1.0, 0, signed=True),
+    "relative_bias": Style("Bias of expert's (%)", 100.0, 1, signed=True),
 }
-_SIGNED = ("bias_mm3", "relative_bias")
 
 CHALLENGE_CAPTION = (
     "EMIDEC challenge (Lalande et al. 2022): one number a patient, over its labelled slices "
@@ -68,8 +67,8 @@ def challenge_text(rows: Sequence[ChallengeRow]) -> TextTable:
             (
                 CHALLENGE_NAMES[row.structure],
                 _GROUPS[row.group],
-                _MEASURES[row.measure][0],
-                _with_interval(row.summary, row.measure),
+                _MEASURES[row.measure].name,
+                _MEASURES[row.measure].with_interval(row.summary),
                 _range(row.summary, row.measure),
                 f"{row.summary.counted} of {row.summary.n}",
             )
@@ -108,10 +107,10 @@ def agreement_text(agreements: Sequence[Agreement]) -> TextTable:
         [
             (
                 CHALLENGE_NAMES[one.structure],
-                _with_interval(one.bias_mm3, "bias_mm3"),
-                _number(one.relative_bias, "relative_bias"),
-                _number(one.lower_mm3, "bias_mm3"),
-                _number(one.upper_mm3, "bias_mm3"),
+                _MEASURES["bias_mm3"].with_interval(one.bias_mm3),
+                _MEASURES["relative_bias"].number(one.relative_bias),
+                _MEASURES["bias_mm3"].number(one.lower_mm3),
+                _MEASURES["bias_mm3"].number(one.upper_mm3),
                 str(one.bias_mm3.patients),
             )
             for one in agreements
@@ -163,23 +162,11 @@ def challenge_tables(records: Sequence[ChallengeRecord]) -> list[tuple[str, Text
     ]
 
 
-def _number(value: float | None, measure: ChallengeMeasure) -> str:
-    _, scale, digits = _MEASURES[measure]
-    sign = "+" if measure in _SIGNED else ""
-    return "n/a" if value is None else f"{scale * value:{sign}.{digits}f}"
-
-
-def _with_interval(summary: Summary, measure: ChallengeMeasure) -> str:
-    mean = _number(summary.mean, measure)
-    if summary.half_width is None:
-        return mean
-    return f"{mean} ± {_number(summary.half_width, measure).removeprefix('+')}"
-
-
 def _range(summary: Summary, measure: ChallengeMeasure) -> str:
     if summary.mean is None:
         return "n/a"
-    return f"{_number(summary.low, measure)} to {_number(summary.high, measure)}"
+    style = _MEASURES[measure]
+    return f"{style.number(summary.low)} to {style.number(summary.high)}"
 
 
 def _percent(value: float | None) -> str:

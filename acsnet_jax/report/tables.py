@@ -33,23 +33,50 @@ STRUCTURE_NAMES = {
 REFERENCE_NAMES = {"drawn": "as drawn", "cleaned": "treated alike"}
 TERTILES = ("lower", "middle", "upper")
 
-_MEASURES = {
-    "balanced_accuracy": ("BA (%)", 100.0, 1),
-    "dice": ("Dice", 1.0, 2),
-    "dice_where_drawn": ("Dice where drawn", 1.0, 2),
-    "hausdorff_mm": ("HD (mm)", 1.0, 1),
-    "bias_mm2": ("Area bias (mm²)", 1.0, 0),
-    "truth_ml": ("GT (mL)", 1.0, 1),
-    "predicted_ml": ("Pred (mL)", 1.0, 1),
-    "relative_error": ("Norm. MAE (%)", 100.0, 1),
-    "bias_ml": ("Bias (mL)", 1.0, 1),
-    "truth": ("GT (%)", 100.0, 1),
-    "predicted": ("Pred (%)", 100.0, 1),
-    "error": ("Abs. error (points)", 100.0, 1),
-    "bias": ("Bias (points)", 100.0, 1),
-}
-_SIGNED = ("bias_mm2", "bias_ml", "bias")
 
+class Style(NamedTuple):
+    """How a measure is printed.
+
+    Attributes:
+        name: as it is headed, with its unit.
+        scale: from base units to that unit.
+        digits: behind the point.
+        signed: whether a plus is printed, too.
+    """
+
+    name: str
+    scale: float
+    digits: int
+    signed: bool = False
+
+    def number(self, value: float | None) -> str:
+        """A value; "n/a" where there is none."""
+        sign = "+" if self.signed else ""
+        return "n/a" if value is None else f"{self.scale * value:{sign}.{self.digits}f}"
+
+    def with_interval(self, summary: Summary) -> str:
+        """A mean, and the size of its interval if it has one."""
+        mean = self.number(summary.mean)
+        if summary.half_width is None:
+            return mean
+        return f"{mean} ± {self.number(summary.half_width).removeprefix('+')}"
+
+
+_MEASURES = {
+    "balanced_accuracy": Style("BA (%)", 100.0, 1),
+    "dice": Style("Dice", 1.0, 2),
+    "dice_where_drawn": Style("Dice where drawn", 1.0, 2),
+    "hausdorff_mm": Style("HD (mm)", 1.0, 1),
+    "bias_mm2": Style("Area bias (mm²)", 1.0, 0, signed=True),
+    "truth_ml": Style("GT (mL)", 1.0, 1),
+    "predicted_ml": Style("Pred (mL)", 1.0, 1),
+    "relative_error": Style("Norm. MAE (%)", 100.0, 1),
+    "bias_ml": Style("Bias (mL)", 1.0, 1, signed=True),
+    "truth": Style("GT (%)", 100.0, 1),
+    "predicted": Style("Pred (%)", 100.0, 1),
+    "error": Style("Abs. error (points)", 100.0, 1),
+    "bias": Style("Bias (points)", 100.0, 1, signed=True),
+}
 _NOT_PRINTED = ("", "", "", "")
 
 PAPER_TABLE1: dict[tuple[str, str], tuple[str, str, str, str]] = {
@@ -146,28 +173,16 @@ class TextTable(NamedTuple):
 
 def measure_name(measure: str) -> str:
     """A measure as the paper heads it, with its unit."""
-    return _MEASURES[measure][0]
-
-
-def _number(value: float | None, measure: str) -> str:
-    _, scale, digits = _MEASURES[measure]
-    sign = "+" if measure in _SIGNED else ""
-    return "n/a" if value is None else f"{scale * value:{sign}.{digits}f}"
-
-
-def _with_interval(summary: Summary, measure: str) -> str:
-    mean = _number(summary.mean, measure)
-    if summary.half_width is None:
-        return mean
-    return f"{mean} ± {_number(summary.half_width, measure).removeprefix('+')}"
+    return _MEASURES[measure].name
 
 
 def _with_range(summary: Summary, measure: str) -> str:
-    mean = _number(summary.mean, measure)
+    style = _MEASURES[measure]
+    mean = style.number(summary.mean)
     if summary.mean is None:
         return mean
-    between = " to " if measure in _SIGNED else "-"
-    return f"{mean} ({_number(summary.low, measure)}{between}{_number(summary.high, measure)})"
+    between = " to " if style.signed else "-"
+    return f"{mean} ({style.number(summary.low)}{between}{style.number(summary.high)})"
 
 
 def _counts(row: Table1Row | Table2Row) -> tuple[str, str, str, str]:
@@ -201,7 +216,7 @@ def table1_text(rows: Sequence[Table1Row]) -> TextTable:
             (
                 STRUCTURE_NAMES[row.structure],
                 measure_name(row.measure),
-                *(_with_interval(cell, row.measure) for cell in row.cells),
+                *(_MEASURES[row.measure].with_interval(cell) for cell in row.cells),
                 *_published(row),
                 *_counts(row),
             )
@@ -223,7 +238,7 @@ def table2_text(rows: Sequence[Table2Row]) -> TextTable:
                 REFERENCE_NAMES[row.reference],
                 measure_name(row.measure),
                 *(_with_range(cell, row.measure) for cell in row.cells),
-                _with_interval(row.total, row.measure),
+                _MEASURES[row.measure].with_interval(row.total),
                 *_published(row),
                 *_counts(row),
             )

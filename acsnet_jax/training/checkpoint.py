@@ -11,6 +11,7 @@ from jax.sharding import Sharding
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from acsnet_jax.files import write_json
+from acsnet_jax.training.distributed import is_first
 from acsnet_jax.training.state import TrainState
 from acsnet_jax.types import InputError
 
@@ -104,7 +105,7 @@ class Checkpoints:
 
     def _write_checksums(self, *new: int) -> None:
         """Those of new steps beside those of the steps that are still kept."""
-        if jax.process_index():
+        if not is_first():
             return
         steps, known = map(str, self._manager.all_steps()), self._checksums()
         kept = {step: known[step] for step in steps if step in known}

@@ -9,6 +9,7 @@ import numpy as np
 
 from acsnet_jax.files import write_json
 from acsnet_jax.io import Format, SliceOrder, read_cohort
+from acsnet_jax.io.stack import check_finite
 from acsnet_jax.synthesis.cine_to_lge import cine_to_lge
 from acsnet_jax.synthesis.phantom import make_cohort
 from acsnet_jax.training.distributed import is_first
@@ -245,9 +246,4 @@ def check_images(scans: list[Scan]) -> None:
         InputError: an intensity is not finite; names the scan and the slice.
     """
     for scan in scans:
-        bad = np.flatnonzero(~np.isfinite(scan.image).all(axis=(1, 2)))
-        if bad.size:
-            raise InputError(
-                f"scan {scan.id}: slice {bad[0] + 1} of {len(scan.image)} (from the apex) holds "
-                "NaN or infinite intensities; replace them, or leave the scan out"
-            )
+        check_finite(scan.image, f"scan {scan.id}", order="from the apex")

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from acsnet_jax import anatomy, latent
 from acsnet_jax.bundle import Latent
 from acsnet_jax.correction.check import as_leaves
-from acsnet_jax.files import replacing, write_json
+from acsnet_jax.files import write_arrays, write_json
 from acsnet_jax.metrics import dice
 from acsnet_jax.preprocess.grid import make_grid, to_working
 from acsnet_jax.preprocess.stages import InputSpec
@@ -189,8 +189,7 @@ def _earlier(draws: pathlib.Path, mixture, thresholds, options) -> list[latent.A
 
 
 def _keep(draws: pathlib.Path, number: int, accepted: latent.Accepted) -> None:
-    with replacing(_batch_path(draws, number)) as temporary:
-        np.savez_compressed(temporary, codes=accepted[0], masks=accepted[1])
+    write_arrays({"codes": accepted[0], "masks": accepted[1]}, _batch_path(draws, number))
 
 
 def _batch_path(draws: pathlib.Path, number: int) -> pathlib.Path:

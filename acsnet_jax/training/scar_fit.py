@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float32, Float64
 from tqdm import tqdm
 
 from acsnet_jax.clinical import Element, ScarRule, burden, mark_scar, volume_ml
+from acsnet_jax.metrics import stack_dice
 from acsnet_jax.types import InputError, Label, Segmentation, Spacing
 
 
@@ -182,14 +183,7 @@ def _outcome(case: ScarCase, marking: ScarRule) -> _Outcome:
     scar = mark_scar(case.probability, case.myocardium, *grid, marking)
     numbers = burden(scar, case.probability, *grid)
     drawn_ml = volume_ml(case.drawn, case.positions_mm, case.spacing_mm)
-    return _Outcome(_dice(scar, case.drawn), drawn_ml, *numbers)
-
-
-def _dice(
-    found: Bool[np.ndarray, "slices height width"], drawn: Bool[np.ndarray, "slices height width"]
-) -> float:
-    total = np.count_nonzero(found) + np.count_nonzero(drawn)
-    return 2 * np.count_nonzero(found & drawn) / total if total else 1.0
+    return _Outcome(stack_dice(scar, case.drawn), drawn_ml, *numbers)
 
 
 def _best_limits(
