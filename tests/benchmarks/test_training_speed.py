@@ -15,6 +15,7 @@ from acsnet_jax.training.settings import Optimisation
 from benchmarks import training
 
 torch = pytest.importorskip("torch", reason="needs PyTorch, which races against us")
+flop_counter = pytest.importorskip("torch.utils.flop_counter")
 
 from benchmarks import torch_resunet as rival  # noqa: E402
 
@@ -105,9 +106,7 @@ def test_their_steps_learn_a_fixed_batch():
 
 
 def test_flops_are_those_that_pytorch_counts():
-    from torch.utils.flop_counter import FlopCounterMode  # noqa: PLC0415
-
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with flop_counter.FlopCounterMode(display=False) as counter, torch.no_grad():
         their_model()(torch.zeros(1, 3, 16, 32))
     assert training.forward_flops(MODEL, 16, 32, 3) == counter.get_total_flops()
 
