@@ -9,8 +9,7 @@ of the fold that is held out (acsnet_jax.evaluation.nested). Stage 3 is given, a
 seen the patients: config.data.test_fraction, config.latent and networks.autoencoder are not used.
 """
 
-from acsnet_jax.config import Config, load, section
-from acsnet_jax.training.scar_fit import RuleGrid
+from acsnet_jax.config import Config, load
 
 
 def get_config(study: str = "emidec_cpu") -> Config:
@@ -25,7 +24,6 @@ def get_config(study: str = "emidec_cpu") -> Config:
             "corrector": "",
         }
     )
-    config.rule = section(RuleGrid())
     for network in config.networks.values():
         network.optimisation.picture_every = 0  # nobody looks at so many
     return config

@@ -16,6 +16,7 @@ from acsnet_jax.jobs import defaults
 def get_config() -> Config:
     return defaults.study(
         workdir="runs/emidec_cpu",
+        folds=5,
         data={"format": "emidec", "cine_format": "acdc"},
         spec={
             "lv_spacing_mm": 2.5,  # stage 1 only has to find the heart

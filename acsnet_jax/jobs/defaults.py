@@ -13,6 +13,7 @@ from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.training.augment import Augment
 from acsnet_jax.training.cohort import CohortOptions
 from acsnet_jax.training.latent_space import LatentOptions
+from acsnet_jax.training.scar_fit import RuleGrid
 from acsnet_jax.training.settings import Optimisation, Pretraining
 
 # Intensities vary between scanners, and poses beyond the quarter turns.
@@ -76,12 +77,17 @@ def study(
     inference: dict[str, Any],
     correction: dict[str, Any],
     targets: dict[str, float],
+    folds: int = 0,
 ) -> Config:
     """The config of a whole study; arguments replace defaults of the section of that name."""
     return ml_collections.ConfigDict(
         {
             "seed": 0,  # of weights, order of samples and augmentation
             "workdir": workdir,  # folder for everything that is written
+            # Of the training patients: stages 1 and 2 are trained once without each, make an
+            # ensemble, and the rule for scar is fitted to what each says of its fold. 0 for one
+            # network of each on all of them, and the rule of config.inference.
+            "folds": folds,
             "data": section(CohortOptions(**data)),
             "spec": section(InputSpec(**spec)),
             # The three networks, each with its model, augmentation and optimisation. With epochs of
@@ -89,6 +95,7 @@ def study(
             "networks": {task: of_study(task, changes) for task, changes in networks.items()},
             "latent": section(LatentOptions(**latent)),
             "inference": section(Inference(**inference)),
+            "rule": section(RuleGrid()),  # what is tried as a rule for scar, with folds
             "correction": section(CorrectionOptions(**correction)),
             "targets": section(Targets(**targets)),
         }

@@ -49,7 +49,7 @@ def write_evaluation(
     config: Mapping,
     inference: Mapping | None = None,
     correction: Mapping | None = None,
-    runs: pathlib.Path | None = None,
+    runs: Mapping[str, pathlib.Path] | None = None,
 ) -> pathlib.Path:
     """Segment the held-out scans, and write tables, figures, certificates and ``report.html``.
 
@@ -90,7 +90,7 @@ def write_study(
     data: CohortOptions,
     targets: Targets,
     config: Mapping,
-    runs: pathlib.Path | None = None,
+    runs: Mapping[str, pathlib.Path] | None = None,
 ) -> pathlib.Path:
     """Tables, figures, certificates and ``report.html`` of held-out patients.
 
@@ -104,7 +104,7 @@ def write_study(
         data: for the report.
         targets: what the numbers are held against.
         config: for the report.
-        runs: folder of training runs, for their curves.
+        runs: training runs by the name of the network, for their curves.
 
     Returns:
         The path of the report.

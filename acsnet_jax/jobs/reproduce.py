@@ -3,13 +3,16 @@
 import logging
 import pathlib
 
-from acsnet_jax import bundle
+from tqdm import tqdm
+
+from acsnet_jax import bundle as bundles
 from acsnet_jax.correction import CorrectionOptions
 from acsnet_jax.evaluation.headline import Targets
 from acsnet_jax.jobs.evaluate import write_evaluation
 from acsnet_jax.pipeline import Inference
 from acsnet_jax.training import cohort as cohorts
 from acsnet_jax.training.assembly import make_bundle
+from acsnet_jax.training.folds import FoldNetworks, deal
 from acsnet_jax.training.latent_space import LatentOptions
 from acsnet_jax.training.loop import write_config
 from acsnet_jax.training.settings import Config, from_config
@@ -21,7 +24,10 @@ _LOG = logging.getLogger(__name__)
 def reproduce(config: Config, workdir: pathlib.Path) -> None:
     """Train, fit, evaluate; a second run goes on where the first one stopped.
 
-    Writes ``lv/``, ``myo/``, ``autoencoder/`` (training runs), ``bundle/`` and ``report/``.
+    Writes ``autoencoder/``, ``lv/``, ``myo/`` (training runs), ``bundle/`` and ``report/``. With
+    ``config.folds`` stages 1 and 2 are trained once without each fold of the training patients:
+    then there are ``stage3/`` (a bundle) and what `acsnet_jax.training.folds.FoldNetworks` writes
+    instead of ``lv/`` and ``myo/``.
 
     Raises:
         InputError: bad data, or `workdir` holds a run of another config.
@@ -35,25 +41,67 @@ def reproduce(config: Config, workdir: pathlib.Path) -> None:
     data = from_config(cohorts.CohortOptions, config.data)
     _LOG.info("reading the cohort (%s)", data.format)
     cohort = cohorts.load(data, workdir)
-    for task in bundle.NETWORKS:
-        train_network(config, task, workdir / task, cohort)
-    folder = workdir / "bundle"
-    if not folder.exists():
-        make_bundle(
-            workdir,
-            folder,
-            cohort,
-            from_config(LatentOptions, config.latent),
-            from_config(Inference, config.inference),
-            from_config(CorrectionOptions, config.correction),
-        )
+    runs = (_fold_by_fold if config.folds else _at_once)(config, workdir, cohort)
     write_evaluation(
         cohort,
-        folder,
+        workdir / "bundle",
         workdir / "report",
         data=data,
         targets=from_config(Targets, config.targets),
         config=config.to_dict(),
-        runs=workdir,
+        runs=runs,
     )
     _LOG.info("done; open %s", path)
+
+
+Runs = dict[str, pathlib.Path]
+"""A training run of each network, by its name."""
+
+
+def _at_once(config: Config, workdir: pathlib.Path, cohort: cohorts.Cohort) -> Runs:
+    """One network of each kind on all training patients, with the rule for scar of the config."""
+    runs = {task: workdir / task for task in bundles.NETWORKS}
+    for task, run in runs.items():
+        train_network(config, task, run, cohort)
+    if not (workdir / "bundle").exists():
+        _make_bundle(config, workdir, workdir / "bundle", cohort)
+    return runs
+
+
+def _fold_by_fold(config: Config, workdir: pathlib.Path, cohort: cohorts.Cohort) -> Runs:
+    """An ensemble, and the rule for scar fitted to patients whom its members never saw."""
+    lge = cohort.lge_alone().train
+    dealt = deal(lge, config.folds, config.seed)
+    train_network(config, "autoencoder", workdir / "autoencoder", cohort)
+    stage3 = workdir / "stage3"
+    if not stage3.exists():
+        _make_bundle(config, workdir, stage3, cohort)
+    networks = FoldNetworks(
+        config, lge, cohort.cine, bundles.load_corrector(stage3), dealt, workdir
+    )
+    members = [(fold,) for fold in range(config.folds)]
+    for member in tqdm(members, desc="networks", unit="fold", disable=None):
+        networks.train(member)
+    if not (workdir / "bundle").exists():
+        cases = [one for fold in range(config.folds) for one in networks.cases((fold,), fold)]
+        networks.save_bundle(
+            workdir / "bundle",
+            members,
+            networks.rule_scores(cases),
+            bundles.provenance(stage3)["training"],
+        )
+    stages = {task: networks.run(members[0], task) for task in ("lv", "myo")}
+    return {**stages, "autoencoder": workdir / "autoencoder"}
+
+
+def _make_bundle(
+    config: Config, workdir: pathlib.Path, folder: pathlib.Path, cohort: cohorts.Cohort
+) -> None:
+    make_bundle(
+        workdir,
+        folder,
+        cohort,
+        from_config(LatentOptions, config.latent),
+        from_config(Inference, config.inference),
+        from_config(CorrectionOptions, config.correction),
+    )

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from acsnet_jax.bundle import NETWORKS
 from acsnet_jax.evaluation.records import Evaluation
 from acsnet_jax.evaluation.summary import Structure
 from acsnet_jax.report.figures import figure4, montage, worst_case
@@ -53,7 +52,7 @@ def study_pictures(
     cohort: Cohort,
     folder: pathlib.Path,
     *,
-    runs: pathlib.Path | None = None,
+    runs: Mapping[str, pathlib.Path] | None = None,
 ) -> list[Picture]:
     """The figures of a study.
 
@@ -62,7 +61,7 @@ def study_pictures(
         records: of the same.
         cohort: for figure 4, its conversion of a cine scan.
         folder: where pictures are drawn.
-        runs: folder of the training runs, for their curves.
+        runs: training runs by the name of the network, for their curves.
     """
     pictures = []
 
@@ -101,7 +100,7 @@ def study_pictures(
             lambda path: figure4(steps, cine.spacing_mm, path),
         )
     if runs is not None:
-        curves = {name: read_record(runs / name) for name in NETWORKS}
+        curves = {name: read_record(run) for name, run in runs.items()}
         add(
             "training.png",
             "Training",

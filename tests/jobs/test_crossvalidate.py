@@ -10,11 +10,11 @@ import pytest
 
 from acsnet_jax import bundle as bundles
 from acsnet_jax import pipeline
-from acsnet_jax.evaluation import nested
 from acsnet_jax.jobs.crossvalidate import crossvalidate
 from acsnet_jax.models import Ensemble
 from acsnet_jax.preprocess.stages import lv_working
 from acsnet_jax.synthesis.phantom import make_scan
+from acsnet_jax.training import folds as training_folds
 from acsnet_jax.types import InputError
 from configs import crossvalidate as crossvalidate_config
 
@@ -49,14 +49,14 @@ def finished(tmp_path_factory, standard_promotion):
     """A finished run, and whom each training saw."""
     folder = tmp_path_factory.mktemp("crossvalidate")
     seen = collections.defaultdict(dict)
-    real = nested.train_network
+    real = training_folds.train_network
 
     def train_network(config, task, workdir, cohort, **given):
         seen[workdir.parent.name][task] = {scan.id: scan.modality for scan in cohort.train}
         return real(config, task, workdir, cohort, **given)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nested, "train_network", train_network)
+        patch.setattr(training_folds, "train_network", train_network)
         crossvalidate(tiny(), folder)
     return folder, seen
 
@@ -139,7 +139,7 @@ def test_a_finished_run_trains_and_predicts_nothing_again(finished, monkeypatch)
         raise AssertionError("is there already")
 
     for name in ("train_network", "segment", "fit_scar_rule", "pretrain"):
-        monkeypatch.setattr(nested, name, never)
+        monkeypatch.setattr(training_folds, name, never)
     crossvalidate(tiny(), folder)
     assert (report / "summary.json").read_text() == before
 

@@ -14,6 +14,7 @@ from acsnet_jax.jobs.fit_latent import fit_latent
 from acsnet_jax.jobs.predict import predict
 from acsnet_jax.jobs.prepare import prepare
 from acsnet_jax.jobs.reproduce import reproduce
+from acsnet_jax.models import Ensemble
 from acsnet_jax.synthesis.phantom import make_scan
 from acsnet_jax.synthesis.phantom.dicom import write_dicom
 from acsnet_jax.types import InputError
@@ -130,6 +131,27 @@ def test_the_steps_one_by_one_give_the_same_system(study, tmp_path):
     evaluate(config, tmp_path / "report")
     table = "report/table1.csv"
     assert (tmp_path / table).read_text() == (study / table).read_text()
+
+
+def test_with_folds_a_study_is_an_ensemble_with_a_rule_fitted_to_unseen_patients(study, tmp_path):
+    for name in ("autoencoder", "split.json"):  # it need not be trained again
+        (shutil.copytree if name == "autoencoder" else shutil.copy)(study / name, tmp_path / name)
+    config = tiny()
+    config.folds = 2
+    config.rule.thresholds = (0.4, 0.55)
+    reproduce(config, tmp_path)
+    folds = json.loads((tmp_path / "folds.json").read_text())
+    held_out = set(json.loads((tmp_path / "split.json").read_text())["test"])
+    assert sorted(map(len, folds)) == [2, 2] and not held_out & {x for fold in folds for x in fold}
+    for number, fold in enumerate(folds, start=1):
+        inner = tmp_path / "inner" / f"without_{number}"
+        assert sorted(path.stem for path in inner.iterdir()) == fold
+    bundle = bundles.load(tmp_path / "bundle")
+    assert isinstance(bundle.delineate, Ensemble) and len(bundle.delineate.members) == 2
+    told = bundles.provenance(tmp_path / "bundle")["training"]
+    assert bundle.inference.scar_threshold == told["scar_rules"][0]["scar_threshold"]
+    assert told["scar_rules"][0]["scar_threshold"] in (0.4, 0.55) and told["scans"]["lge"] == 4
+    assert (tmp_path / "report" / "figures" / "training.png").stat().st_size > 0
 
 
 def test_figure_5_names_the_latent_space_of_stage_3_alone(study, tmp_path, caplog, monkeypatch):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from acsnet_jax.evaluation.nested import deal
+from acsnet_jax.training.folds import deal
 from acsnet_jax.types import InputError, Label
 
 
@@ -37,8 +37,10 @@ def test_folds_follow_the_seed_and_not_the_order(scans):
 
 
 def test_too_few_folds_or_patients_are_bad_input(scans):
+    with pytest.raises(InputError, match="at least 2"):
+        deal(scans, 1, 0)
     with pytest.raises(InputError, match="at least 3"):
-        deal(scans, 2, 0)
+        deal(scans, 2, 0, least=3)
     with pytest.raises(InputError, match=r"lower --config\.folds"):
         deal(scans[:3], 4, 0)
 
