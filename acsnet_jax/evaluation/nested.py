@@ -1,10 +1,13 @@
 """The whole system cross-validated by patient, with everything that is fitted fitted inside.
 
-Patients are dealt into folds. For every pair of folds one stage 1 and one stage 2 are trained on
-the patients of the others. Of a fold that is held out, the networks of its pairs are an ensemble
-that never saw it. Of another fold, the network of the pair of the two saw neither: from its
-predictions there the rule for scar is fitted, so that no choice sees the fold that is judged, and
-none is made on predictions of patients who were trained on.
+Patients are dealt into folds. For every fold, and for every pair of folds, one stage 1 and one
+stage 2 are trained on the patients of the others. Of a fold that is held out, all networks that
+never saw it are an ensemble. Of another fold, the network of the pair of the two saw neither: from
+its predictions there the rule for scar is fitted, so that no choice sees the fold that is judged,
+and none is made on predictions of patients who were trained on.
+
+The system that comes out is that of a study on all patients: the networks that left one fold out,
+and the rule fitted to what each says of its fold.
 
 Stage 3 is given: it must not have seen the patients, as the prior that ships has not.
 
@@ -26,7 +29,6 @@ from acsnet_jax.evaluation.kept import read_segmentation, write_segmentation
 from acsnet_jax.files import write_json
 from acsnet_jax.pipeline import Inference
 from acsnet_jax.training.folds import FoldNetworks, LeftOut, deal, ruled, segment_or_nothing
-from acsnet_jax.training.scar_fit import scar_case
 from acsnet_jax.training.settings import Config
 from acsnet_jax.types import Scan, Segmentation
 
@@ -65,8 +67,8 @@ def cross_validate_system(
         folds: into which they are dealt; at least 3, two of which are left out.
         seed: of the folds.
         folder: gets what `acsnet_jax.training.folds.FoldNetworks` writes, ``held_out/`` and
-            ``bundle/``, the system that comes out of it: all networks, and the rule fitted to all
-            that is held out. What is there is not done again, and a training that stopped goes on.
+            ``bundle/``, the system that comes out of it. What is there is not done again, and a
+            training that stopped goes on.
 
     Raises:
         InputError: too few patients, `folder` has folds of other patients, or stage 3 works at
@@ -74,12 +76,14 @@ def cross_validate_system(
     """
     dealt = deal(scans, folds, seed, least=3)
     networks = FoldNetworks(config, list(scans), list(cine), corrector, dealt, folder)
-    pairs = [*itertools.combinations(range(folds), 2)]
-    for pair in tqdm(pairs, desc="networks", unit="pair", disable=None):
-        networks.train(pair)
+    singles = [(fold,) for fold in range(folds)]
+    pairs: list[LeftOut] = [*itertools.combinations(range(folds), 2)]
+    for left_out in tqdm([*singles, *pairs], desc="networks", unit="training", disable=None):
+        networks.train(left_out)
     found = [_held_out(networks, index) for index in range(folds)]
     if not (folder / "bundle").exists():
-        _keep_bundle(networks, pairs, [one for fold in found for one in fold.segmentations])
+        counts = {"lge": len(scans), "cine": len(cine)}
+        networks.save_bundle(folder / "bundle", singles, {"scans": counts})
     return found
 
 
@@ -94,7 +98,8 @@ def _held_out(networks: FoldNetworks, index: int) -> Fold:
     best = json.loads(rule_path.read_text())[0]
     inference = ruled(networks.inference(networks.without(index)), best)
     _LOG.info("fold %d: %s", index + 1, best)
-    bundle = networks.bundle([_pair(index, other) for other in others], inference)
+    unseen: list[LeftOut] = [(index,), *(_pair(index, other) for other in others)]
+    bundle = networks.bundle(unseen, inference)
     segmentations = []
     for scan in tqdm(networks.of(index), desc=f"fold {index + 1}", unit="scan", disable=None):
         path = place / f"{scan.id}.npz"
@@ -102,17 +107,6 @@ def _held_out(networks: FoldNetworks, index: int) -> Fold:
             write_segmentation(segment_or_nothing(scan, bundle), path)
         segmentations.append(read_segmentation(scan, path))
     return Fold(segmentations, inference)
-
-
-def _keep_bundle(
-    networks: FoldNetworks, pairs: Sequence[LeftOut], segmentations: Sequence[Segmentation]
-) -> None:
-    """All networks as one system, with the rule fitted to what every patient was given."""
-    cases = [scar_case(one) for one in segmentations if one.scan.has_enhancement]
-    counts = {"lge": len(networks.scans), "cine": len(networks.cine)}
-    networks.save_bundle(
-        networks.folder / "bundle", pairs, networks.rule_scores(cases), {"scans": counts}
-    )
 
 
 def _pair(one: int, other: int) -> LeftOut:

@@ -83,13 +83,8 @@ def _fold_by_fold(config: Config, workdir: pathlib.Path, cohort: cohorts.Cohort)
     for member in tqdm(members, desc="networks", unit="fold", disable=None):
         networks.train(member)
     if not (workdir / "bundle").exists():
-        cases = [one for fold in range(config.folds) for one in networks.cases((fold,), fold)]
-        networks.save_bundle(
-            workdir / "bundle",
-            members,
-            networks.rule_scores(cases),
-            bundles.provenance(stage3)["training"],
-        )
+        told = bundles.provenance(stage3)["training"]
+        networks.save_bundle(workdir / "bundle", members, told)
     stages = {task: networks.run(members[0], task) for task in ("lv", "myo")}
     return {**stages, "autoencoder": workdir / "autoencoder"}
 

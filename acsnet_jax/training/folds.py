@@ -2,8 +2,8 @@
 
 Patients are dealt into folds. Networks that left a fold out say what they say of patients whom they
 never saw; the rule for scar is fitted to that, since what networks say of their own training
-patients is too good to fit anything to. All networks together are an ensemble. A study leaves one
-fold out at a time (`acsnet_jax.jobs.reproduce`), its cross-validation two
+patients is too good to fit anything to. Several networks are an ensemble. A study leaves one fold
+out at a time (`acsnet_jax.jobs.reproduce`), its cross-validation one and two
 (`acsnet_jax.evaluation.nested`).
 
 Pretraining sees cine scans alone, made LGE-like by phantoms, and is shared. Stage 3 is given.
@@ -187,18 +187,17 @@ class FoldNetworks:
     def save_bundle(
         self,
         folder: pathlib.Path,
-        members: Sequence[LeftOut],
-        scores: list[dict[str, Any]],
+        members: Sequence[tuple[int]],
         training: dict[str, Any],
     ) -> None:
-        """Write an ensemble with the first rule of `scores`.
+        """Write an ensemble, with the rule fitted to what each member says of its fold.
 
         Args:
             folder: must not exist.
-            members: the trainings.
-            scores: of rules, see `rule_scores`.
+            members: trainings that left one fold out.
             training: what stage 3 was made of, and whatever else there is to tell.
         """
+        scores = self.rule_scores([one for fold in members for one in self.cases(fold, fold[0])])
         first, *others = [
             {task: as_network(*load_run(self.run(member, task))) for task in _STAGES}
             for member in members
