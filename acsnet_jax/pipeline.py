@@ -199,6 +199,7 @@ def assemble(scan: Scan, found: Delineation, bundle: Bundle) -> Segmentation:
         core=core_scar(scan, enhancement),
         kept=kept,
         scar_probability=probability.astype(np.float32),
+        myocardium_probability=to_native(found.myocardium, found.grid).astype(np.float32),
         certificates=certify(
             corrected,
             scan.spacing_mm,
@@ -220,6 +221,7 @@ def nothing_found(scan: Scan) -> Segmentation:
         core=empty,
         kept=np.zeros(len(empty), bool),
         scar_probability=np.zeros(scan.image.shape, np.float32),
+        myocardium_probability=np.zeros(scan.image.shape, np.float32),
     )
 
 

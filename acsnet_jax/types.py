@@ -334,6 +334,7 @@ class Segmentation:
         certificates: what stage 3 did to each slice; empty if the cascade ran without it.
         scar_probability: ``[slices, height, width]``, of enhancement, in [0, 1], also outside of
             the myocardium; None for a segmentation from elsewhere.
+        myocardium_probability: the same of the myocardium, before the correction.
     """
 
     scan: Scan
@@ -344,6 +345,7 @@ class Segmentation:
     kept: Bool[np.ndarray, "slices"]
     certificates: tuple[Certificate, ...] = ()
     scar_probability: Float32[np.ndarray, "slices height width"] | None = None
+    myocardium_probability: Float32[np.ndarray, "slices height width"] | None = None
 
     @property
     def lv(self) -> Bool[np.ndarray, "slices height width"]:

@@ -5,13 +5,14 @@
 
 PATH is a DICOM folder, a NIfTI file, or a folder of them. Seconds a scan on two CPU cores, after
 some ten seconds of compilation. Writes OUT/<scan>/segmentation.nii.gz, features.json,
-certificates.json and overlay.png.
+certificates.json, gate.json and overlay.png.
 """
 
 import ml_collections
 from ml_collections import config_dict
 
-from acsnet_jax.config import Config, overrides
+from acsnet_jax.clinical import GateLimits
+from acsnet_jax.config import Config, overrides, section
 from acsnet_jax.correction import CorrectionOptions
 from acsnet_jax.pipeline import Inference
 
@@ -31,5 +32,6 @@ def get_config() -> Config:
             # What is set here replaces the bundle's own.
             "inference": overrides(Inference),
             "correction": overrides(CorrectionOptions),
+            "gate": section(GateLimits()),  # beyond which a segmentation is to be looked at
         }
     )

@@ -1,5 +1,12 @@
 """Scar, volumes and clinical features in physical units.
 
+- `GateLimits`: beyond which a segmentation is to be looked at.
+- `Judgement`: accepted, to be looked at, or rejected, and why.
+- `Signs`: what tells how far to trust a segmentation.
+- `expected_dice`: from probabilities.
+- `fit_gate`: limits from patients whom the networks never saw.
+- `judge`: the verdict.
+- `measure_signs`: of a segmentation.
 - `Features`: clinical features of one scan.
 - `Regions`: the structures of one stack.
 - `features`: of a segmentation.
@@ -33,6 +40,15 @@ from acsnet_jax.clinical.features import (
     reference_regions,
     scan_volume_ml,
 )
+from acsnet_jax.clinical.gate import (
+    GateLimits,
+    Judgement,
+    Signs,
+    expected_dice,
+    fit_gate,
+    judge,
+    measure_signs,
+)
 from acsnet_jax.clinical.scar import (
     Element,
     clean_enhancement,
@@ -48,17 +64,24 @@ __all__ = [
     "Burden",
     "Element",
     "Features",
+    "GateLimits",
+    "Judgement",
     "Regions",
     "ScarRule",
+    "Signs",
     "areas_mm2",
     "burden",
     "clean_enhancement",
     "clean_scar",
     "core_scar",
+    "expected_dice",
     "features",
+    "fit_gate",
     "fwhm_core",
+    "judge",
     "mark_scar",
     "mass_g",
+    "measure_signs",
     "n_sd_core",
     "predicted_regions",
     "reference_features",

@@ -18,6 +18,10 @@
 - `evaluate_challenge`: the records of segmentations.
 - `challenge_records`: of one prediction.
 - `challenge_rows`: their means over patients.
+- `GateRecord`: a patient's verdict beside what the segmentation is worth.
+- `Ranking`: how well one sign of the gate ranks errors.
+- `gate_records`: verdicts beside the Dice of each patient.
+- `rankings`: of all signs.
 - `agreement`: their bias and limits.
 - `Evaluation`: the records of many scans.
 - `evaluate`: segmentations against expert labels.
@@ -64,6 +68,7 @@ from acsnet_jax.evaluation.challenge import (
 from acsnet_jax.evaluation.cross_validation import CrossValidation, cross_validate
 from acsnet_jax.evaluation.damage import KINDS, STRENGTHS, damage
 from acsnet_jax.evaluation.damage_study import DamageStudy, compare, predict_slices
+from acsnet_jax.evaluation.gate_study import GateRecord, Ranking, gate_records, rankings
 from acsnet_jax.evaluation.headline import Number, Targets, headline_numbers
 from acsnet_jax.evaluation.held_out import load_held_out
 from acsnet_jax.evaluation.records import Evaluation, evaluate, evaluate_scan
@@ -104,8 +109,10 @@ __all__ = [
     "CrossValidation",
     "DamageStudy",
     "Evaluation",
+    "GateRecord",
     "Number",
     "Presence",
+    "Ranking",
     "ScarShare",
     "SliceRecord",
     "Summary",
@@ -124,12 +131,14 @@ __all__ = [
     "evaluate",
     "evaluate_challenge",
     "evaluate_scan",
+    "gate_records",
     "headline_numbers",
     "load_held_out",
     "locations",
     "patient_presence",
     "predict_slices",
     "presence",
+    "rankings",
     "scar_shares",
     "slice_presence",
     "summarise",

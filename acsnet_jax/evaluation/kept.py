@@ -10,6 +10,7 @@ from acsnet_jax.files import write_arrays
 from acsnet_jax.types import Certificate, Route, Scan, Segmentation
 
 _MASKS = ("myocardium", "blood_pool", "enhancement", "core")
+_PROBABILITIES = ("scar_probability", "myocardium_probability")
 
 
 def write_segmentation(segmentation: Segmentation, path: pathlib.Path) -> None:
@@ -19,8 +20,9 @@ def write_segmentation(segmentation: Segmentation, path: pathlib.Path) -> None:
     """
     arrays: dict[str, Any] = {name: np.packbits(getattr(segmentation, name)) for name in _MASKS}
     arrays["kept"] = segmentation.kept
-    if segmentation.scar_probability is not None:
-        arrays["scar_probability"] = segmentation.scar_probability.astype(np.float16)
+    for name in _PROBABILITIES:
+        if (probability := getattr(segmentation, name)) is not None:
+            arrays[name] = probability.astype(np.float16)
     certificates = [one._asdict() for one in segmentation.certificates]
     arrays["certificates"] = np.array(json.dumps(certificates))
     write_arrays(arrays, path)
@@ -34,13 +36,14 @@ def read_segmentation(scan: Scan, path: pathlib.Path) -> Segmentation:
             name: np.unpackbits(arrays[name], count=int(np.prod(shape))).astype(bool).reshape(shape)
             for name in _MASKS
         }
-        probability = arrays.get("scar_probability")
+        kept = [name for name in _PROBABILITIES if name in arrays]
+        probabilities = {name: arrays[name].astype(np.float32) for name in kept}
         return Segmentation(
             scan=scan,
             **masks,
             kept=arrays["kept"],
             certificates=tuple(map(_certificate, json.loads(str(arrays["certificates"])))),
-            scar_probability=None if probability is None else probability.astype(np.float32),
+            **probabilities,
         )
 
 

@@ -114,8 +114,10 @@ def write_study(
     numbers = evaluation.headline_numbers(records, validity, targets)
     certificates = [one for segmentation in segmentations for one in segmentation.certificates]
     in_3d = evaluation.evaluate_challenge(segmentations)
+    gate = evaluation.gate_records(segmentations, in_3d)
     report.write_tables(table1, table2, workdir)
     report.write_challenge(in_3d, workdir)
+    report.write_gate(gate, workdir)
     report.write_csv(report.slices_table(records.slices), workdir / "slices.csv")
     write_json([one._asdict() for one in certificates], workdir / "certificates.json")
     write_json({number.name: number.record() for number in numbers}, workdir / "summary.json")
@@ -128,6 +130,7 @@ def write_study(
             table1=table1,
             table2=table2,
             challenge=in_3d,
+            gate=gate,
             pictures=report.study_pictures(segmentations, records, cohort, figures, runs=runs),
             worst=report.worst_pictures(segmentations, records, figures),
             certificates=certificates,

@@ -11,7 +11,7 @@ from acsnet_jax.correction import lost_slices
 from acsnet_jax.files import replacing_folder, write_json
 from acsnet_jax.io import discover, write_segmentation
 from acsnet_jax.pipeline import segment
-from acsnet_jax.training.settings import Config
+from acsnet_jax.training.settings import Config, from_config
 from acsnet_jax.types import InputError, Segmentation
 
 _LOG = logging.getLogger(__name__)
@@ -40,7 +40,8 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
         slice_order=config.slice_order,
         series=config.series or None,
     )
-    failed, lost = [], 0
+    limits = from_config(clinical.GateLimits, config.gate)
+    failed, lost, doubtful = [], 0, 0
     for name, load in tqdm(loaders, desc="segment", unit="scan", disable=None):
         try:
             scan = load()
@@ -51,21 +52,26 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
                 _LOG.info("%s: %s is there already", name, folder)
                 continue
             segmentation = segment(scan, bundle)
-            _write(segmentation, folder)
+            judgement = clinical.judge(clinical.measure_signs(segmentation), limits=limits)
+            _write(segmentation, judgement, folder)
         except InputError as error:
             _LOG.error("%s: %s", name, error)
             failed.append(name)
             continue
         lost += len(lost_slices(segmentation.certificates))
+        doubtful += judgement.verdict != "accepted"
         features = clinical.features(segmentation)
         _LOG.info(
-            "%s: LV %.0f mL, myocardium %.0f g, enhancement %.1f mL -> %s",
+            "%s: %s; LV %.0f mL, myocardium %.0f g, enhancement %.1f mL -> %s",
             name,
+            judgement.verdict,
             features.lv_volume_ml,
             features.myocardial_mass_g,
             features.enhancement_volume_ml or 0.0,
             folder,
         )
+    if doubtful:
+        _LOG.warning("%d scans are not accepted as they are; gate.json of each says why", doubtful)
     if lost:
         _LOG.warning(
             "%d slices were lost: nothing plausible was found for them, and they are left out; see "
@@ -79,7 +85,7 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
         )
 
 
-def _write(segmentation: Segmentation, folder: pathlib.Path) -> None:
+def _write(segmentation: Segmentation, judgement: clinical.Judgement, folder: pathlib.Path) -> None:
     """All files of one scan."""
     with replacing_folder(folder) as temporary:
         write_segmentation(
@@ -88,4 +94,6 @@ def _write(segmentation: Segmentation, folder: pathlib.Path) -> None:
         write_json(clinical.features(segmentation)._asdict(), temporary / "features.json")
         certificates = [one._asdict() for one in segmentation.certificates]
         write_json(certificates, temporary / "certificates.json")
+        gate = {**judgement._asdict(), "signs": judgement.signs._asdict()}
+        write_json(gate, temporary / "gate.json")
         report.overlay(segmentation, temporary / "overlay.png")

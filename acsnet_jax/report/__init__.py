@@ -3,6 +3,7 @@
 - `autoencoders_summary`: table of autoencoders that were compared, and the choice.
 - `write_autoencoders`: the same in three files.
 - `challenge_text`: the EMIDEC challenge's table.
+- `write_gate`: what the gate says of each patient, and how well its signs rank errors.
 - `write_challenge`: the same in three files, with presence and agreement.
 - `damage_curves`: figure of the damage study.
 - `damage_examples`: some of its masks.
@@ -51,6 +52,7 @@ from acsnet_jax.report.figures import (
     violations,
     worst_case,
 )
+from acsnet_jax.report.gate import write_gate
 from acsnet_jax.report.html import (
     DATASET_CITATIONS,
     Picture,
@@ -103,6 +105,7 @@ __all__ = [
     "write_challenge",
     "write_csv",
     "write_damage",
+    "write_gate",
     "write_report",
     "write_tables",
     "write_validity",

@@ -17,12 +17,14 @@ import jinja2
 
 import acsnet_jax
 from acsnet_jax.evaluation.challenge import ChallengeRecord
+from acsnet_jax.evaluation.gate_study import GateRecord
 from acsnet_jax.evaluation.headline import Number
 from acsnet_jax.evaluation.summary import Table1Row, Table2Row
 from acsnet_jax.evaluation.validity import Validity
 from acsnet_jax.files import write_text
 from acsnet_jax.report import tables
 from acsnet_jax.report.challenge import challenge_tables
+from acsnet_jax.report.gate import gate_tables
 from acsnet_jax.types import Certificate, InputError
 
 _TEMPLATE = pathlib.Path(__file__).with_name("report.html.j2")
@@ -66,6 +68,7 @@ class Report:
         table1: rows of `acsnet_jax.evaluation.table1`.
         table2: rows of `acsnet_jax.evaluation.table2`.
         challenge: records of `acsnet_jax.evaluation.evaluate_challenge`.
+        gate: records of `acsnet_jax.evaluation.gate_records`.
         pictures: figures, in order.
         worst: overlays of the worst patients.
         certificates: one a corrected slice.
@@ -81,6 +84,7 @@ class Report:
     table1: Sequence[Table1Row] = ()
     table2: Sequence[Table2Row] = ()
     challenge: Sequence[ChallengeRecord] = ()
+    gate: Sequence[GateRecord] = ()
     pictures: Sequence[Picture] = ()
     worst: Sequence[Picture] = ()
     certificates: Sequence[Certificate] = ()
@@ -131,6 +135,7 @@ def write_report(workdir: pathlib.Path, report: Report) -> pathlib.Path:
         table1=(tables.TABLE1_CAPTION, tables.table1_text(report.table1)),
         table2=(tables.TABLE2_CAPTION, tables.table2_text(report.table2)),
         challenge=challenge_tables(report.challenge),
+        gate=gate_tables(report.gate),
         embed=_embed,
         citations=[PAPER_CITATION, *(DATASET_CITATIONS[name] for name in report.datasets)],
     )

@@ -81,6 +81,7 @@ def test_a_study_leaves_everything_where_the_readme_says(study):
         *(f"report/presence.{kind}" for kind in ("csv", "md")),
         *(f"report/figures/figure{number}.png" for number in (2, 3, 4)),
         *(f"report/{name}" for name in ("slices.csv", "certificates.json", "summary.json")),
+        *(f"report/gate.{kind}" for kind in ("csv", "md")),
         "report/report.html",
     ):
         assert (study / name).stat().st_size > 0, name
@@ -189,6 +190,10 @@ def test_prediction_is_written_on_the_files_own_grid(predicted):
     assert set(np.unique(np.asarray(image.dataobj))) <= {0, 1, 2, 3, 4}
     features = json.loads((folder / "features.json").read_text())
     assert features["lv_volume_ml"] > 0
+    gate = json.loads((folder / "gate.json").read_text())
+    assert gate["verdict"] in ("accepted", "look at it", "rejected")
+    assert bool(gate["reasons"]) == (gate["verdict"] != "accepted")
+    assert 0 < gate["signs"]["wall_confidence"] <= 1
     assert len(json.loads((folder / "certificates.json").read_text())) == len(scan.image)
     assert (folder / "overlay.png").stat().st_size > 10_000
 
