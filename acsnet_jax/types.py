@@ -5,6 +5,7 @@ This module imports nothing of the package, so that every other module may impor
 
 import dataclasses
 import enum
+import pathlib
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -166,6 +167,18 @@ class Provenance:
     phantom: PhantomRecord | None = None
 
 
+class DicomPlane(NamedTuple):
+    """Where a slice lies in its owner's files.
+
+    Attributes:
+        path: a DICOM file; what it is called may name the patient, and is written nowhere.
+        frame: index in the file, from 0.
+    """
+
+    path: pathlib.Path
+    frame: int
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scan:
     """One short-axis stack, ordered apex to base, with what an expert drew on it.
@@ -197,6 +210,8 @@ class Scan:
         nominal_spacing: whether distances in mm are a convention rather than measured.
         nifti_grid: the grid as the owner's NIfTI header has it; None for other formats.
         provenance: where the scan comes from; no patient's identity.
+        planes: the files it was read from, one plane a slice, for DICOM that is written beside
+            them; empty for other formats, and in a store.
     """
 
     id: str
@@ -218,6 +233,7 @@ class Scan:
     nominal_spacing: bool = False
     nifti_grid: NiftiGrid | None = None
     provenance: Provenance = Provenance()
+    planes: tuple[DicomPlane, ...] = ()
 
     def replace(self, **changes) -> "Scan":
         """A copy with some attributes changed."""

@@ -5,7 +5,7 @@
 
 PATH is a DICOM folder, a NIfTI file, or a folder of them. Seconds a scan on two CPU cores, after
 some ten seconds of compilation. Writes OUT/<scan>/segmentation.nii.gz, features.json,
-certificates.json, gate.json and overlay.png.
+certificates.json, gate.json and overlay.png, and of DICOM input segmentation.dcm.
 """
 
 import ml_collections
@@ -26,6 +26,8 @@ def get_config() -> Config:
             "modality": "",  # "lge" or "cine" where the files do not tell
             "slice_order": "auto",  # or "apex_first", "base_first", where geometry does not tell
             "series": "",  # number or UID, for a folder with several short-axis stacks
+            # Whether DICOM input gets DICOM output, which names the patient as the input does.
+            "dicom": True,
             # Intensity of no signal, for phase-sensitive images, in the file's rescaled unit (after
             # RescaleSlope and RescaleIntercept, before any window); not set, the reader's or 0.
             "signal_zero": config_dict.placeholder(float),

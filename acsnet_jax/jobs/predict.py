@@ -1,4 +1,4 @@
-"""Segment scans with a bundle: NIfTI, clinical features, certificates and pictures."""
+"""Segment scans with a bundle: NIfTI, DICOM, clinical features, certificates and pictures."""
 
 import logging
 import pathlib
@@ -10,6 +10,7 @@ from acsnet_jax import clinical, report
 from acsnet_jax.correction import lost_slices
 from acsnet_jax.files import replacing_folder, write_json
 from acsnet_jax.io import discover, write_segmentation
+from acsnet_jax.io.dicom_seg import write_dicom_seg
 from acsnet_jax.pipeline import segment
 from acsnet_jax.training.settings import Config, from_config
 from acsnet_jax.types import InputError, Segmentation
@@ -53,7 +54,7 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
                 continue
             segmentation = segment(scan, bundle)
             judgement = clinical.judge(clinical.measure_signs(segmentation), limits=limits)
-            _write(segmentation, judgement, folder)
+            _write(segmentation, judgement, folder, dicom=config.dicom)
         except InputError as error:
             _LOG.error("%s: %s", name, error)
             failed.append(name)
@@ -85,7 +86,13 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
         )
 
 
-def _write(segmentation: Segmentation, judgement: clinical.Judgement, folder: pathlib.Path) -> None:
+def _write(
+    segmentation: Segmentation,
+    judgement: clinical.Judgement,
+    folder: pathlib.Path,
+    *,
+    dicom: bool,
+) -> None:
     """All files of one scan."""
     with replacing_folder(folder) as temporary:
         write_segmentation(
@@ -97,3 +104,13 @@ def _write(segmentation: Segmentation, judgement: clinical.Judgement, folder: pa
         gate = {**judgement._asdict(), "signs": judgement.signs._asdict()}
         write_json(gate, temporary / "gate.json")
         report.overlay(segmentation, temporary / "overlay.png")
+        if dicom and segmentation.scan.planes:
+            _write_dicom(segmentation, temporary)
+
+
+def _write_dicom(segmentation: Segmentation, folder: pathlib.Path) -> None:
+    """The result as DICOM beside the source series; files that cannot be referred to get none."""
+    try:
+        write_dicom_seg(folder / "segmentation.dcm", segmentation)
+    except InputError as error:
+        _LOG.warning("%s: no DICOM is written: %s", segmentation.scan.id, error)

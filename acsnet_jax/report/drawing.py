@@ -21,14 +21,9 @@ from skimage import measure
 
 from acsnet_jax.clinical import Regions
 from acsnet_jax.files import replacing
+from acsnet_jax.palette import CAVITY, CORE, GRAY_ZONE, WALL
 from acsnet_jax.types import InputError, Scan, Spacing
 
-WALL = "#33d6ff"
-"""Outline of the myocardium."""
-CAVITY = "#9be8ff"
-"""Outline of the blood pool, seen where no wall runs beside it."""
-GRAY_ZONE = "#ffd21f"
-CORE = "#e3212b"
 INK = "#1f2933"
 MUTED = "#7b8794"
 ACCENT = "#1b6ca8"

@@ -16,7 +16,7 @@ from pydicom.uid import (
 APEX = np.array([1.0, -1.0, -1.0]) / np.sqrt(3.0)
 ROW = np.array([1.0, 1.0, 0.0]) / np.sqrt(2.0)
 COLUMN = np.cross(APEX, ROW)
-STUDY, SERIES = "1.2.826.0.1.1", "1.2.826.0.1.2"
+STUDY, SERIES, FRAME = "1.2.826.0.1.1", "1.2.826.0.1.2", "1.2.826.0.1.3"
 NAME, NUMBER = "Quixote^Alonso", "HOSP-4711"
 
 
@@ -29,6 +29,7 @@ def base_dataset(path, *, rows=12, columns=10, sop_class=MRImageStorage):
     ds.SOPClassUID = sop_class
     ds.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
     ds.StudyInstanceUID, ds.SeriesInstanceUID = STUDY, SERIES
+    ds.FrameOfReferenceUID = FRAME
     ds.SeriesNumber = 7
     ds.SeriesDescription = "LGE SAX"
     ds.Modality = "MR"
@@ -76,8 +77,11 @@ def item(**attributes):
     return ds
 
 
-def write_enhanced(path, slices=4, phases=1, *, slope=1.0):
-    """A multi-frame file with shared and per-frame functional groups."""
+def write_enhanced(path, slices=4, phases=1, *, slope=1.0, first=0, pixels=None):
+    """A multi-frame file with shared and per-frame functional groups.
+
+    Its first slice lies ``first`` slice distances from the base; ``pixels`` are slices by phases.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     ds = base_dataset(path, sop_class=EnhancedMRImageStorage)
     ds.NumberOfFrames = slices * phases
@@ -97,7 +101,7 @@ def write_enhanced(path, slices=4, phases=1, *, slope=1.0):
     frames = []
     for k in range(slices):
         for t in range(phases):
-            position = [round(x, 6) for x in (APEX * 8.0 * k).tolist()]
+            position = [round(x, 6) for x in (APEX * 8.0 * (first + k)).tolist()]
             frames.append(
                 item(
                     PlanePositionSequence=Sequence([item(ImagePositionPatient=position)]),
@@ -107,7 +111,8 @@ def write_enhanced(path, slices=4, phases=1, *, slope=1.0):
                 )
             )
     ds.PerFrameFunctionalGroupsSequence = Sequence(frames)
-    stack = np.stack([np.full((12, 10), 10 * i) for i in range(slices * phases)])
-    ds.PixelData = stack.astype(np.uint16).tobytes()
+    if pixels is None:
+        pixels = np.stack([np.full((12, 10), 10 * i) for i in range(slices * phases)])
+    ds.PixelData = pixels.astype(np.uint16).tobytes()
     ds.save_as(path, enforce_file_format=True)
     return path

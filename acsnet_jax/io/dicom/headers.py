@@ -251,7 +251,7 @@ def _frames(dataset: Dataset, path: pathlib.Path) -> list[Frame]:
     shape = _shape(dataset, path)
     check_size((count, *shape), str(path))
     frames = []
-    for index, header in enumerate(_flat_headers(dataset, count)):
+    for index, header in enumerate(flat_headers(dataset, count)):
         position = numbers(header, "ImagePositionPatient", 3, path)
         if position is not None and np.abs(position).max() > _FARTHEST_MM:
             raise InputError(f"{path}: ImagePositionPatient is kilometres away: correct the header")
@@ -280,7 +280,7 @@ def _shape(dataset: Dataset, path: pathlib.Path) -> tuple[int, int]:
     return height, width
 
 
-def _flat_headers(dataset: Dataset, count: int) -> list[Dataset]:
+def flat_headers(dataset: Dataset, count: int) -> list[Dataset]:
     """One header a frame; functional groups of a multi-frame file are copied to the top level."""
     groups = dataset.get("PerFrameFunctionalGroupsSequence")
     if not groups:

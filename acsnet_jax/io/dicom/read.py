@@ -23,7 +23,7 @@ from acsnet_jax.io.dicom.series import (
     phase_spread,
 )
 from acsnet_jax.io.stack import SliceOrder, build_scan, check_finite
-from acsnet_jax.types import Modality, Provenance, Scan
+from acsnet_jax.types import DicomPlane, Modality, Provenance, Scan
 
 
 def read_dicom(
@@ -101,7 +101,7 @@ def load_stack(
     if stack.phases > 1:
         problems += phase_spread(frames)
     number = text(frames[0], "SeriesNumber")
-    return build_scan(
+    scan = build_scan(
         id=id or _pseudonym(stack),
         image=found.image,
         spacing_mm=spacing_mm,
@@ -125,6 +125,8 @@ def load_stack(
         ),
         slice_order=slice_order,
     )
+    ordered = [frames[k] for k in scan.file_order]
+    return scan.replace(planes=tuple(DicomPlane(f.path, f.index) for f in ordered))
 
 
 def _pseudonym(stack: FrameStack) -> str:

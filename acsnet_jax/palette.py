@@ -1,0 +1,13 @@
+"""Colours of the structures, in every picture and in DICOM; told apart by colour-blind readers too.
+
+Their lightness in greyscale differs as well: gray zone is bright, core scar dark.
+"""
+
+WALL = "#33d6ff"
+"""Outline of the myocardium."""
+CAVITY = "#9be8ff"
+"""Outline of the blood pool, seen where no wall runs beside it."""
+ENHANCEMENT = "#ff9a1f"
+"""Gray zone and core together."""
+GRAY_ZONE = "#ffd21f"
+CORE = "#e3212b"
