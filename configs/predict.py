@@ -5,7 +5,8 @@
 
 PATH is a DICOM folder, a NIfTI file, or a folder of them. Seconds a scan on two CPU cores, after
 some ten seconds of compilation. Writes OUT/<scan>/segmentation.nii.gz, features.json,
-certificates.json, gate.json and overlay.png, and of DICOM input segmentation.dcm.
+certificates.json, gate.json and overlay.png, and of DICOM input segmentation.dcm and
+measurements.dcm.
 """
 
 import ml_collections

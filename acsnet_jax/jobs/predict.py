@@ -11,6 +11,7 @@ from acsnet_jax.correction import lost_slices
 from acsnet_jax.files import replacing_folder, write_json
 from acsnet_jax.io import discover, write_segmentation
 from acsnet_jax.io.dicom_seg import write_dicom_seg
+from acsnet_jax.io.dicom_sr import write_dicom_sr
 from acsnet_jax.pipeline import segment
 from acsnet_jax.training.settings import Config, from_config
 from acsnet_jax.types import InputError, Segmentation
@@ -111,6 +112,8 @@ def _write(
 def _write_dicom(segmentation: Segmentation, folder: pathlib.Path) -> None:
     """The result as DICOM beside the source series; files that cannot be referred to get none."""
     try:
-        write_dicom_seg(folder / "segmentation.dcm", segmentation)
+        written = write_dicom_seg(folder / "segmentation.dcm", segmentation)
+        features = clinical.features(segmentation)._asdict()
+        write_dicom_sr(folder / "measurements.dcm", segmentation.scan, written, features)
     except InputError as error:
         _LOG.warning("%s: no DICOM is written: %s", segmentation.scan.id, error)
