@@ -27,7 +27,7 @@ from tqdm import tqdm
 from acsnet_jax.correction import Corrector
 from acsnet_jax.evaluation.kept import read_segmentation, write_segmentation
 from acsnet_jax.files import write_json
-from acsnet_jax.pipeline import Inference
+from acsnet_jax.pipeline import Bundle, Inference
 from acsnet_jax.training.folds import FoldNetworks, LeftOut, deal, ruled, segment_or_nothing
 from acsnet_jax.training.settings import Config
 from acsnet_jax.types import Scan, Segmentation
@@ -89,24 +89,38 @@ def cross_validate_system(
 
 def _held_out(networks: FoldNetworks, index: int) -> Fold:
     """Fit the rule without a fold, and segment the fold."""
-    place = networks.folder / "held_out" / f"fold{index + 1}"
-    others = [other for other in range(len(networks.dealt)) if other != index]
-    rule_path = place / "rule.json"
+    rule_path = _rule_path(networks, index)
     if not rule_path.exists():
+        others = [other for other in range(len(networks.dealt)) if other != index]
         cases = [one for x in others for one in networks.cases(_pair(index, x), x)]
         write_json(networks.rule_scores(cases), rule_path)
-    best = json.loads(rule_path.read_text())[0]
-    inference = ruled(networks.inference(networks.without(index)), best)
-    _LOG.info("fold %d: %s", index + 1, best)
-    unseen: list[LeftOut] = [(index,), *(_pair(index, other) for other in others)]
-    bundle = networks.bundle(unseen, inference)
+    bundle = unseeing_bundle(networks, index)
     segmentations = []
     for scan in tqdm(networks.of(index), desc=f"fold {index + 1}", unit="scan", disable=None):
-        path = place / f"{scan.id}.npz"
+        path = rule_path.with_name(f"{scan.id}.npz")
         if not path.exists():
             write_segmentation(segment_or_nothing(scan, bundle), path)
         segmentations.append(read_segmentation(scan, path))
-    return Fold(segmentations, inference)
+    return Fold(segmentations, bundle.inference)
+
+
+def unseeing_bundle(networks: FoldNetworks, index: int) -> Bundle:
+    """The system that has seen nothing of a fold: its ensemble, and the rule that was fitted.
+
+    Args:
+        networks: trained ones of a cross-validation.
+        index: of the fold.
+    """
+    best = json.loads(_rule_path(networks, index).read_text())[0]
+    _LOG.info("fold %d: %s", index + 1, best)
+    inference = ruled(networks.inference(networks.without(index)), best)
+    others = [other for other in range(len(networks.dealt)) if other != index]
+    unseen: list[LeftOut] = [(index,), *(_pair(index, other) for other in others)]
+    return networks.bundle(unseen, inference)
+
+
+def _rule_path(networks: FoldNetworks, index: int) -> pathlib.Path:
+    return networks.folder / "held_out" / f"fold{index + 1}" / "rule.json"
 
 
 def _pair(one: int, other: int) -> LeftOut:

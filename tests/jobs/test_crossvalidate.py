@@ -16,6 +16,7 @@ from acsnet_jax.preprocess.stages import lv_working
 from acsnet_jax.synthesis.phantom import make_scan
 from acsnet_jax.training import folds as training_folds
 from acsnet_jax.types import InputError
+from benchmarks import bad_studies
 from configs import crossvalidate as crossvalidate_config
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
@@ -127,6 +128,15 @@ def test_a_report_ends_it(finished):
     summary = json.loads((folder / "report" / "summary.json").read_text())
     assert np.isfinite([x["value"] for x in summary.values() if x["value"] is not None]).all()
     assert (folder / "report" / "report.html").is_file()
+
+
+def test_bad_studies_are_judged_by_networks_that_never_saw_the_patients(finished):
+    folder, _ = finished
+    rows = bad_studies.study(bad_studies.networks_of(folder), [], 3)
+    assert [row["kind"] for row in rows] == list(bad_studies.KINDS)
+    for row in rows:
+        assert row["patients"] == 3 == sum(row[name] for name in bad_studies.VERDICTS)
+        assert 0 <= row["wall_dice"] <= 1
 
 
 def test_a_finished_run_trains_and_predicts_nothing_again(finished, monkeypatch):
