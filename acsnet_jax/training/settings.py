@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal, TypeVar
 
 import flax.linen as nn
+import jax.numpy as jnp
 import optax
 
 from acsnet_jax.config import Config
@@ -33,6 +34,8 @@ class Optimisation:
         beta: weight of the losses (design section 4: 0.6 for the LV, 0.4 for the myocardium).
         loss: "image": the Tversky loss of each image, as in the paper; "batch": of all images of a
             batch together, so that what is found where the expert drew nothing costs something.
+        compute: what stages 1 and 2 compute in. Parameters, statistics and loss stay float32, and
+            trained networks predict in float32; "bfloat16" is for accelerators that are fast in it.
         checkpoint_every: epochs between checkpoints; the last epoch always has one.
         picture_every: epochs between pictures of training samples; 0 for none.
     """
@@ -43,6 +46,7 @@ class Optimisation:
     warmup: float = 0.05
     beta: float = 0.6
     loss: Literal["image", "batch"] = "image"
+    compute: Literal["float32", "bfloat16"] = "float32"
     checkpoint_every: int = 1
     picture_every: int = 10
 
@@ -145,6 +149,9 @@ def make_task(
         augment: random changes.
         optimisation: how long and how fast.
         steps: of the whole run, for the learning rate's course.
+
+    Raises:
+        InputError: the network does not compute in what the options ask for.
     """
     schedule = optax.warmup_cosine_decay_schedule(
         init_value=0.0,
@@ -154,10 +161,22 @@ def make_task(
     )
     return Task(
         name=name,
-        model=model,
+        model=_computing(model, optimisation.compute),
         optimiser=optax.adam(schedule),
         size=size,
         augment=augment,
         beta=optimisation.beta,
         loss=optimisation.loss,
     )
+
+
+def _computing(model: nn.Module, compute: str) -> nn.Module:
+    """The network, computing in bfloat16 if asked to."""
+    if compute == "float32":
+        return model
+    if not isinstance(model, ResUNet):
+        raise InputError(
+            "optimisation.compute=bfloat16 is for stages 1 and 2: their masks bear its rounding, "
+            "codes do not; leave the autoencoder at float32"
+        )
+    return model.clone(dtype=jnp.bfloat16)

@@ -4,6 +4,7 @@ import pathlib
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import pytest
@@ -125,3 +126,16 @@ def test_each_config_begins_with_its_command(path):
     docstring = ast.get_docstring(ast.parse(path.read_text()))
     assert docstring
     assert "python -m experiments." in docstring
+
+
+def test_stages_1_and_2_may_compute_in_bfloat16_and_predict_in_float32():
+    config = myo.get_config()
+    config.optimisation.compute = "bfloat16"
+    settings = settings_of(config)
+    trained, kept = task_of(settings, 10).model, settings.model
+    assert isinstance(trained, ResUNet) and isinstance(kept, ResUNet)
+    assert (trained.dtype, kept.dtype) == (jnp.bfloat16, jnp.float32)
+    config = autoencoder.get_config()
+    config.optimisation.compute = "bfloat16"
+    with pytest.raises(InputError, match="stages 1 and 2"):
+        task_of(settings_of(config), 10)

@@ -262,3 +262,12 @@ def test_the_loss_of_the_batch_weighs_what_is_found_where_nothing_was_drawn():
     pixel = (1 - MYO.beta) * 0.5 / (2 * logits.size)  # of the cross-entropy alone
     np.testing.assert_allclose(gradients[0][1], pixel, rtol=1e-4)
     assert (gradients[1][1] > 1.3 * pixel).all()
+
+
+def test_a_step_in_bfloat16_keeps_float32_parameters_and_nearly_the_loss():
+    state, batch = fresh_state(MYO), make_batch()
+    half = dataclasses.replace(MYO, model=MYO.model.clone(dtype=jnp.bfloat16))
+    with jax.numpy_dtype_promotion("standard"):  # Flax's batch normalisation mixes dtypes
+        (_, exact), (after, rounded) = (compiled(task)(state, batch) for task in (MYO, half))
+    assert {leaf.dtype for leaf in jax.tree.leaves(after.params)} == {jnp.dtype(jnp.float32)}
+    assert rounded["loss"] == pytest.approx(float(exact["loss"]), rel=0.02)
