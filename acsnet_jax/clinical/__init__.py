@@ -1,4 +1,4 @@
-"""Scar, volumes and clinical features in physical units.
+"""Scar, wall, volumes and clinical features in physical units.
 
 - `GateLimits`: beyond which a segmentation is to be looked at.
 - `Judgement`: accepted, to be looked at, or rejected, and why.
@@ -14,6 +14,33 @@
 - `reference_features`: of an expert's labels.
 - `reference_regions`: of an expert's labels.
 - `scan_volume_ml`: of a mask on a scan.
+- `Assessment`: all that is measured on one segmentation.
+- `RuleFeatures`: scar by one rule of intensity.
+- `RuleSpread`: how far the rules lie apart.
+- `SegmentFeatures`: one segment of the AHA's model.
+- `SliceFeatures`: one slice.
+- `assess`: a segmentation.
+- `json_of`: an assessment, ready for JSON.
+- `STUDY`: the name of the study's own rule.
+- `SEGMENT_NAMES`: of the AHA's 17 segments.
+- `NotAvailable`: why something could not be measured.
+- `Findings`: what the measurements of a stack rest on.
+- `find`: them.
+- `Insertions`: of the right ventricle.
+- `Septum`: the arc between them.
+- `find_insertions`: in the picture of an oriented scan.
+- `find_septum`: in any picture.
+- `given_insertions`: as a reader marked them.
+- `Remote`: remote myocardium.
+- `find_remote`: the healthiest sector of each slice.
+- `find_no_reflow`: dark cores of an infarct.
+- `RULES`: rules of intensity.
+- `RULE_NAMES`: for a reader.
+- `ScarByRule`: scar as one of them sees it.
+- `scar_by_rules`: as all of them do.
+- `WallLines`: field lines through the wall of a slice.
+- `wall_lines`: them.
+- `transmurality`: of scar along them.
 - `Burden`: what a patient's marked scar amounts to.
 - `Element`: of an erosion.
 - `ScarRule`: what of a predicted enhancement is scar, and whether a patient has any.
@@ -31,15 +58,25 @@
 - `volume_ml`: of areas and extents.
 """
 
+from acsnet_jax.clinical.assessment import (
+    STUDY,
+    Assessment,
+    RuleFeatures,
+    RuleSpread,
+    SliceFeatures,
+    assess,
+    json_of,
+)
+from acsnet_jax.clinical.availability import NotAvailable
 from acsnet_jax.clinical.features import (
     Features,
-    Regions,
     features,
     predicted_regions,
     reference_features,
     reference_regions,
     scan_volume_ml,
 )
+from acsnet_jax.clinical.findings import Findings, Regions, find
 from acsnet_jax.clinical.gate import (
     GateLimits,
     Judgement,
@@ -49,6 +86,15 @@ from acsnet_jax.clinical.gate import (
     judge,
     measure_signs,
 )
+from acsnet_jax.clinical.insertions import (
+    Insertions,
+    Septum,
+    find_insertions,
+    find_septum,
+    given_insertions,
+)
+from acsnet_jax.clinical.no_reflow import find_no_reflow
+from acsnet_jax.clinical.remote import Remote, find_remote
 from acsnet_jax.clinical.scar import (
     Element,
     clean_enhancement,
@@ -58,26 +104,53 @@ from acsnet_jax.clinical.scar import (
     scar_moved_mm3,
 )
 from acsnet_jax.clinical.scar_rule import Burden, ScarRule, burden, clean_scar, mark_scar
+from acsnet_jax.clinical.segments import SEGMENT_NAMES, SegmentFeatures
+from acsnet_jax.clinical.thresholds import RULE_NAMES, RULES, ScarByRule, scar_by_rules
 from acsnet_jax.clinical.volumes import areas_mm2, mass_g, slice_extents_mm, volume_ml
+from acsnet_jax.clinical.wall import WallLines, transmurality, wall_lines
 
 __all__ = [
+    "RULES",
+    "RULE_NAMES",
+    "SEGMENT_NAMES",
+    "STUDY",
+    "Assessment",
     "Burden",
     "Element",
     "Features",
+    "Findings",
     "GateLimits",
+    "Insertions",
     "Judgement",
+    "NotAvailable",
     "Regions",
+    "Remote",
+    "RuleFeatures",
+    "RuleSpread",
+    "ScarByRule",
     "ScarRule",
+    "SegmentFeatures",
+    "Septum",
     "Signs",
+    "SliceFeatures",
+    "WallLines",
     "areas_mm2",
+    "assess",
     "burden",
     "clean_enhancement",
     "clean_scar",
     "core_scar",
     "expected_dice",
     "features",
+    "find",
+    "find_insertions",
+    "find_no_reflow",
+    "find_remote",
+    "find_septum",
     "fit_gate",
     "fwhm_core",
+    "given_insertions",
+    "json_of",
     "judge",
     "mark_scar",
     "mass_g",
@@ -87,7 +160,10 @@ __all__ = [
     "reference_features",
     "reference_regions",
     "scan_volume_ml",
+    "scar_by_rules",
     "scar_moved_mm3",
     "slice_extents_mm",
+    "transmurality",
     "volume_ml",
+    "wall_lines",
 ]

@@ -1,36 +1,39 @@
-"""Clinical features of a segmentation or of an expert's labels, in mL, g and fractions of 1.
+"""Clinical features of a segmentation or of an expert's labels, in mL, g, mm and fractions of 1.
 
-The gray zone is the enhancement without its core. Volumes follow `acsnet_jax.clinical.volumes`.
+The infarct is the enhancement with its no-reflow, which is found in the picture and reported apart;
+the gray zone is the enhancement without core and no-reflow. What cannot be measured is None, and
+``not_available`` says why. Papillary muscles count as blood pool, as the networks were taught.
+Volumes follow `acsnet_jax.clinical.volumes`, the wall `acsnet_jax.clinical.wall`.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool
+from scipy import ndimage
 
+from acsnet_jax.clinical.availability import NotAvailable, divided, lifted
+from acsnet_jax.clinical.findings import (
+    NO_INFARCT,
+    NO_LV,
+    NO_MYOCARDIUM,
+    NOT_ASSESSED,
+    ONE_SLICE,
+    Findings,
+    Regions,
+    find,
+    samples,
+    thickness,
+    transmural,
+)
 from acsnet_jax.clinical.scar import core_scar
 from acsnet_jax.clinical.volumes import mass_g, volume_ml
-from acsnet_jax.types import InputError, Label, Scan, Segmentation
+from acsnet_jax.ops.host import fill_holes
+from acsnet_jax.types import InputError, Label, MaskStack, Scan, Segmentation
 
-Stack = Bool[np.ndarray, "slices height width"]
-
-
-class Regions(NamedTuple):
-    """The structures of one stack, all ``[slices, height, width]``.
-
-    Attributes:
-        lv: myocardium and blood pool.
-        myocardium: viable and enhanced.
-        blood_pool: the cavity with its papillary muscles.
-        enhancement: inside the myocardium; None if it was not assessed.
-        core: core scar, inside the enhancement; None if it was not assessed.
-    """
-
-    lv: Stack
-    myocardium: Stack
-    blood_pool: Stack
-    enhancement: Stack | None
-    core: Stack | None
+_NO_RING = NotAvailable("no slice has a wall that encloses a cavity")
+_TOUCHING = ndimage.generate_binary_structure(3, 3)
+_CUT_AT_BASE = "the stack ends in closed myocardium: the base is not covered, its part is missing"
+_CUT_AT_APEX = "the stack begins with a cavity: the apex is not covered, its part is missing"
 
 
 class Features(NamedTuple):
@@ -48,12 +51,39 @@ class Features(NamedTuple):
         core_fraction: core scar over myocardium, in [0, 1]; None without either.
         slices: number of slices of the stack.
         slices_used: number of slices on which there is any LV.
+        infarct_volume_ml: enhancement and no-reflow.
+        infarct_mass_g: the same.
+        infarct_fraction: the same over the mass of the myocardium, in [0, 1].
+        enhancement_mass_g: of the enhancement.
+        core_scar_mass_g: of the core.
+        gray_zone_mass_g: of the gray zone.
+        gray_zone_fraction: over the mass of the myocardium, in [0, 1].
+        no_reflow_volume_ml: dark cores of the infarct.
+        no_reflow_mass_g: the same.
+        no_reflow_fraction: over the mass of the myocardium, in [0, 1].
+        scar_components: pieces of the infarct; they touch across slices, diagonally too.
+        scar_component_volumes_ml: of each, largest first.
+        largest_scar_ml: of the largest.
+        wall_mean_mm: mean thickness of the wall, over slices that enclose a cavity.
+        wall_min_mm: least thickness, to a pixel.
+        wall_max_mm: greatest thickness.
+        wall_slices: number of slices whose wall was measured.
+        transmurality_mean: of the infarct, over all of the wall, in [0, 1].
+        transmurality_max: of any line through the wall.
+        wall_share_none: share of the wall without infarct.
+        wall_share_1_25: share with infarct through up to a quarter of the wall.
+        wall_share_26_50: up to a half.
+        wall_share_51_75: up to three quarters.
+        wall_share_76_100: more.
+        lv_length_mm: of the slices with any LV; None if the stack ends within it.
+        notes: what a reader should know, one line each.
+        not_available: the reason by the name of each field that is None.
     """
 
-    lv_volume_ml: float
-    blood_pool_volume_ml: float
-    myocardial_volume_ml: float
-    myocardial_mass_g: float
+    lv_volume_ml: float | None
+    blood_pool_volume_ml: float | None
+    myocardial_volume_ml: float | None
+    myocardial_mass_g: float | None
     enhancement_volume_ml: float | None
     core_scar_volume_ml: float | None
     gray_zone_volume_ml: float | None
@@ -61,6 +91,33 @@ class Features(NamedTuple):
     core_fraction: float | None
     slices: int
     slices_used: int
+    infarct_volume_ml: float | None
+    infarct_mass_g: float | None
+    infarct_fraction: float | None
+    enhancement_mass_g: float | None
+    core_scar_mass_g: float | None
+    gray_zone_mass_g: float | None
+    gray_zone_fraction: float | None
+    no_reflow_volume_ml: float | None
+    no_reflow_mass_g: float | None
+    no_reflow_fraction: float | None
+    scar_components: int | None
+    scar_component_volumes_ml: tuple[float, ...] | None
+    largest_scar_ml: float | None
+    wall_mean_mm: float | None
+    wall_min_mm: float | None
+    wall_max_mm: float | None
+    wall_slices: int | None
+    transmurality_mean: float | None
+    transmurality_max: float | None
+    wall_share_none: float | None
+    wall_share_1_25: float | None
+    wall_share_26_50: float | None
+    wall_share_51_75: float | None
+    wall_share_76_100: float | None
+    lv_length_mm: float | None
+    notes: tuple[str, ...]
+    not_available: dict[str, str]
 
 
 def predicted_regions(segmentation: Segmentation) -> Regions:
@@ -96,7 +153,7 @@ def reference_regions(scan: Scan) -> Regions:
     )
 
 
-def scan_volume_ml(mask: Stack, scan: Scan) -> float:
+def scan_volume_ml(mask: MaskStack, scan: Scan) -> float:
     """Volume in mL of a mask on a scan's grid; see `acsnet_jax.clinical.volume_ml`.
 
     Raises:
@@ -115,15 +172,17 @@ def features(segmentation: Segmentation) -> Features:
         segmentation: what `acsnet_jax.pipeline.segment` returns.
 
     Returns:
-        Volumes in mL, mass in g, fractions in [0, 1].
+        Volumes in mL, mass in g, lengths in mm, fractions in [0, 1]; None where ``not_available``
+        says why, as for every volume of a single slice.
 
     Raises:
-        InputError: the stack has a single slice, or slices out of order.
+        InputError: slices out of order.
 
     References:
-        Paper, Evaluation.
+        Paper, Evaluation. Schulz-Menger et al., J Cardiovasc Magn Reson 22, 2020 (SCMR).
     """
-    return _measure(predicted_regions(segmentation), segmentation.scan)
+    regions = predicted_regions(segmentation)
+    return measured(regions, segmentation.scan, find(regions, segmentation.scan))
 
 
 def reference_features(scan: Scan) -> Features:
@@ -133,36 +192,117 @@ def reference_features(scan: Scan) -> Features:
         scan: a scan with labels; only its labelled slices count.
 
     Returns:
-        Volumes in mL, mass in g, fractions in [0, 1]; None for enhancement if the expert did not
-        tell it from viable myocardium.
+        As `features`; None for enhancement if the expert did not tell it from viable myocardium.
 
     Raises:
-        InputError: no slice is labelled, the stack has a single slice, or slices out of order.
+        InputError: no slice is labelled, or slices out of order.
     """
-    return _measure(reference_regions(scan), scan)
+    regions = reference_regions(scan)
+    return measured(regions, scan, find(regions, scan))
 
 
-def _measure(regions: Regions, scan: Scan) -> Features:
-    wall_ml = scan_volume_ml(regions.myocardium, scan)
-    scar_ml = core_ml = gray_ml = None
-    if regions.enhancement is not None and regions.core is not None:
-        scar_ml = scan_volume_ml(regions.enhancement, scan)
-        core_ml = scan_volume_ml(regions.core, scan)
-        gray_ml = scan_volume_ml(regions.enhancement & ~regions.core, scan)
+def measured(regions: Regions, scan: Scan, findings: Findings) -> Features:
+    """Clinical features of regions on whose findings they rest."""
+    found = regions.lv.any()
+    enhancement, core, gray = _parts(regions, findings)
+
+    def ml(mask: MaskStack | NotAvailable) -> Any:
+        return findings.volume_ml(mask, scan)
+
+    wall_ml = ml(regions.myocardium)
+
+    def share(part_ml: float | NotAvailable) -> Any:
+        if isinstance(part_ml, NotAvailable) or isinstance(wall_ml, NotAvailable) or wall_ml:
+            return lifted(lambda part, whole: part / whole, part_ml, wall_ml)
+        return NO_MYOCARDIUM
+
+    infarct_ml, no_reflow_ml = ml(findings.infarct), ml(findings.no_reflow)
+    scar_ml, core_ml, gray_ml = ml(enhancement), ml(core), ml(gray)
+    pieces = lifted(lambda mask, _: _pieces(mask, scan), findings.infarct, findings.extents_mm)
+    given = samples(findings, findings.infarct)
+    values = {
+        "lv_volume_ml": ml(regions.lv),
+        "blood_pool_volume_ml": ml(regions.blood_pool),
+        "myocardial_volume_ml": wall_ml,
+        "myocardial_mass_g": lifted(mass_g, wall_ml),
+        "enhancement_volume_ml": scar_ml,
+        "core_scar_volume_ml": core_ml,
+        "gray_zone_volume_ml": gray_ml,
+        "scar_fraction": share(scar_ml),
+        "core_fraction": share(core_ml),
+        "infarct_volume_ml": infarct_ml,
+        "infarct_mass_g": lifted(mass_g, infarct_ml),
+        "infarct_fraction": share(infarct_ml),
+        "enhancement_mass_g": lifted(mass_g, scar_ml),
+        "core_scar_mass_g": lifted(mass_g, core_ml),
+        "gray_zone_mass_g": lifted(mass_g, gray_ml),
+        "gray_zone_fraction": share(gray_ml),
+        "no_reflow_volume_ml": no_reflow_ml,
+        "no_reflow_mass_g": lifted(mass_g, no_reflow_ml),
+        "no_reflow_fraction": share(no_reflow_ml),
+        "scar_components": lifted(len, pieces),
+        "scar_component_volumes_ml": pieces,
+        "largest_scar_ml": lifted(lambda one: one[0] if one else NO_INFARCT, pieces),
+        **thickness(given, _NO_RING if found else NO_LV),
+        **transmural(given, _NO_RING if found else NO_LV, findings.infarct),
+        "lv_length_mm": _length(regions, findings),
+    }
     return Features(
-        lv_volume_ml=scan_volume_ml(regions.lv, scan),
-        blood_pool_volume_ml=scan_volume_ml(regions.blood_pool, scan),
-        myocardial_volume_ml=wall_ml,
-        myocardial_mass_g=mass_g(wall_ml),
-        enhancement_volume_ml=scar_ml,
-        core_scar_volume_ml=core_ml,
-        gray_zone_volume_ml=gray_ml,
-        scar_fraction=_share(scar_ml, wall_ml),
-        core_fraction=_share(core_ml, wall_ml),
+        **divided(values),
         slices=len(regions.lv),
         slices_used=int(np.count_nonzero(regions.lv.any(axis=(1, 2)))),
+        wall_slices=len(given),
+        notes=_notes(regions, findings),
     )
 
 
-def _share(part_ml: float | None, whole_ml: float) -> float | None:
-    return None if part_ml is None or whole_ml == 0 else part_ml / whole_ml
+def _parts(
+    regions: Regions, findings: Findings
+) -> tuple[MaskStack | NotAvailable, MaskStack | NotAvailable, MaskStack | NotAvailable]:
+    """Enhancement, core, and gray zone without no-reflow."""
+    if regions.enhancement is None or regions.core is None:
+        return NOT_ASSESSED, NOT_ASSESSED, NOT_ASSESSED
+    gray = regions.enhancement & ~regions.core
+    if not isinstance(findings.no_reflow, NotAvailable):
+        gray &= ~findings.no_reflow
+    return regions.enhancement, regions.core, gray
+
+
+def _pieces(infarct: MaskStack, scan: Scan) -> tuple[float, ...]:
+    """Volumes in mL of the pieces of an infarct, largest first."""
+    labels = np.zeros(infarct.shape, np.int32)
+    count = int(np.asarray(ndimage.label(infarct, _TOUCHING, output=labels)))
+    volumes = [
+        volume_ml(labels == piece, scan.positions_mm, scan.spacing_mm)
+        for piece in range(1, count + 1)
+    ]
+    return tuple(sorted(volumes, reverse=True))
+
+
+def _ends(regions: Regions) -> list[str]:
+    """At which ends the stack is cut."""
+    ends = []
+    if regions.blood_pool[0].any() and regions.myocardium[0].any():
+        ends.append(_CUT_AT_APEX)
+    top = regions.myocardium[-1]
+    if regions.blood_pool[-1].any() and (fill_holes(top) & ~top).any():
+        ends.append(_CUT_AT_BASE)
+    return ends
+
+
+def _length(regions: Regions, findings: Findings) -> Any:
+    if isinstance(findings.extents_mm, NotAvailable):
+        return ONE_SLICE
+    used = regions.lv.any(axis=(1, 2))
+    if not used.any():
+        return NO_LV
+    ends = _ends(regions)
+    return NotAvailable("; ".join(ends)) if ends else float(findings.extents_mm[used].sum())
+
+
+def _notes(regions: Regions, findings: Findings) -> tuple[str, ...]:
+    notes = _ends(regions)
+    scarred = regions.enhancement is not None and regions.enhancement.any()
+    if scarred and isinstance(findings.no_reflow, NotAvailable):
+        notes.append(f"no-reflow is not in the infarct: {findings.no_reflow.reason}")
+    return tuple(notes)
