@@ -4,9 +4,9 @@
         --config.bundle=runs/quickstart/bundle --config.input=PATH --workdir=OUT
 
 PATH is a DICOM folder, a NIfTI file, or a folder of them. Seconds a scan on two CPU cores, after
-some ten seconds of compilation. Writes OUT/<scan>/segmentation.nii.gz, features.json,
-certificates.json, gate.json and overlay.png, and of DICOM input segmentation.dcm and
-measurements.dcm.
+some ten seconds of compilation. Writes OUT/<scan>/segmentation.nii.gz, features.json, slices.csv,
+segments.csv, scar_rules.csv, certificates.json, gate.json, and overlay.png, bullseye.png and
+scar_rules.png; of DICOM input segmentation.dcm and measurements.dcm as well.
 """
 
 import ml_collections
@@ -32,6 +32,10 @@ def get_config() -> Config:
             # Intensity of no signal, for phase-sensitive images, in the file's rescaled unit (after
             # RescaleSlope and RescaleIntercept, before any window); not set, the reader's or 0.
             "signal_zero": config_dict.placeholder(float),
+            # Anterior and inferior insertion of the right ventricle, in degrees about the LV's
+            # middle, from right over down in the stored picture; not set, they are found where the
+            # file tells how the patient lies. As in --config.rv_insertions_deg=240,120.
+            "rv_insertions_deg": config_dict.placeholder(tuple),
             # What is set here replaces the bundle's own.
             "inference": overrides(Inference),
             "correction": overrides(CorrectionOptions),

@@ -2,6 +2,7 @@
 
 import logging
 import pathlib
+from collections.abc import Sequence
 
 from tqdm import tqdm
 
@@ -43,6 +44,7 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
         series=config.series or None,
     )
     limits = from_config(clinical.GateLimits, config.gate)
+    insertions_deg = _insertions(config.rv_insertions_deg)
     failed, lost, doubtful = [], 0, 0
     for name, load in tqdm(loaders, desc="segment", unit="scan", disable=None):
         try:
@@ -54,22 +56,24 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
                 _LOG.info("%s: %s is there already", name, folder)
                 continue
             segmentation = segment(scan, bundle)
+            assessment = clinical.assess(segmentation, insertions_deg=insertions_deg)
             judgement = clinical.judge(clinical.measure_signs(segmentation), limits=limits)
-            _write(segmentation, judgement, folder, dicom=config.dicom)
+            _write(segmentation, assessment, judgement, folder, dicom=config.dicom)
         except InputError as error:
             _LOG.error("%s: %s", name, error)
             failed.append(name)
             continue
         lost += len(lost_slices(segmentation.certificates))
         doubtful += judgement.verdict != "accepted"
-        features = clinical.features(segmentation)
+        features = assessment.features
         _LOG.info(
-            "%s: %s; LV %.0f mL, myocardium %.0f g, enhancement %.1f mL -> %s",
+            "%s: %s; LV %s mL, myocardium %s g, infarct %s g (%s%% of LV mass) -> %s",
             name,
             judgement.verdict,
-            features.lv_volume_ml,
-            features.myocardial_mass_g,
-            features.enhancement_volume_ml or 0.0,
+            _shown(features.lv_volume_ml, "{:.0f}"),
+            _shown(features.myocardial_mass_g, "{:.0f}"),
+            _shown(features.infarct_mass_g, "{:.1f}"),
+            _shown(features.infarct_fraction, "{:.1f}", scale=100.0),
             folder,
         )
     if doubtful:
@@ -87,8 +91,25 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
         )
 
 
+def _insertions(given: Sequence[int | float] | None) -> tuple[float, float] | None:
+    """Anterior and inferior insertion of the right ventricle, if they are given."""
+    if given is None:
+        return None
+    if len(given) != 2:
+        raise InputError(
+            f"config.rv_insertions_deg has {len(given)} values: give the anterior and the inferior "
+            "insertion in degrees, such as 240,120"
+        )
+    return float(given[0]), float(given[1])
+
+
+def _shown(value: float | None, form: str, *, scale: float = 1.0) -> str:
+    return "n/a" if value is None else form.format(scale * value)
+
+
 def _write(
     segmentation: Segmentation,
+    assessment: clinical.Assessment,
     judgement: clinical.Judgement,
     folder: pathlib.Path,
     *,
@@ -99,21 +120,25 @@ def _write(
         write_segmentation(
             temporary / "segmentation.nii.gz", segmentation.tissue, segmentation.scan
         )
-        write_json(clinical.features(segmentation)._asdict(), temporary / "features.json")
+        report.write_assessment(
+            assessment, segmentation, temporary, values=clinical.json_of(assessment)
+        )
         certificates = [one._asdict() for one in segmentation.certificates]
         write_json(certificates, temporary / "certificates.json")
         gate = {**judgement._asdict(), "signs": judgement.signs._asdict()}
         write_json(gate, temporary / "gate.json")
         report.overlay(segmentation, temporary / "overlay.png")
         if dicom and segmentation.scan.planes:
-            _write_dicom(segmentation, temporary)
+            _write_dicom(segmentation, assessment.features, temporary)
 
 
-def _write_dicom(segmentation: Segmentation, folder: pathlib.Path) -> None:
+def _write_dicom(
+    segmentation: Segmentation, features: clinical.Features, folder: pathlib.Path
+) -> None:
     """The result as DICOM beside the source series; files that cannot be referred to get none."""
     try:
         written = write_dicom_seg(folder / "segmentation.dcm", segmentation)
-        features = clinical.features(segmentation)._asdict()
-        write_dicom_sr(folder / "measurements.dcm", segmentation.scan, written, features)
+        path = folder / "measurements.dcm"
+        write_dicom_sr(path, segmentation.scan, written, features._asdict())
     except InputError as error:
         _LOG.warning("%s: no DICOM is written: %s", segmentation.scan.id, error)

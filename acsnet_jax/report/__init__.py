@@ -1,5 +1,10 @@
 """Tables, figures and the HTML report of a study.
 
+- `SCHEMA_VERSION`: of ``features.json``.
+- `records_table`: records of an assessment as a table.
+- `rule_strip`: scar rules side by side.
+- `write_assessment`: all numbers of a scan in files.
+- `bullseyes`: of the AHA's segments.
 - `autoencoders_summary`: table of autoencoders that were compared, and the choice.
 - `write_autoencoders`: the same in three files.
 - `challenge_text`: the EMIDEC challenge's table.
@@ -40,7 +45,14 @@
 - `write_validity`: the same as tables and a picture.
 """
 
+from acsnet_jax.report.assessment import (
+    SCHEMA_VERSION,
+    records_table,
+    rule_strip,
+    write_assessment,
+)
 from acsnet_jax.report.autoencoders import autoencoders_summary, write_autoencoders
+from acsnet_jax.report.bullseye import bullseyes
 from acsnet_jax.report.challenge import challenge_text, write_challenge
 from acsnet_jax.report.damage import damage_curves, damage_examples, damage_summary, write_damage
 from acsnet_jax.report.figures import (
@@ -72,12 +84,14 @@ from acsnet_jax.report.tables import TextTable, aligned, slices_table, write_csv
 
 __all__ = [
     "DATASET_CITATIONS",
+    "SCHEMA_VERSION",
     "Picture",
     "Report",
     "TextTable",
     "Violation",
     "aligned",
     "autoencoders_summary",
+    "bullseyes",
     "challenge_text",
     "cohort",
     "cohort_text",
@@ -94,6 +108,8 @@ __all__ = [
     "figure5",
     "montage",
     "overlay",
+    "records_table",
+    "rule_strip",
     "slices_table",
     "study_pictures",
     "training_curves",
@@ -101,6 +117,7 @@ __all__ = [
     "violations",
     "worst_case",
     "worst_pictures",
+    "write_assessment",
     "write_autoencoders",
     "write_challenge",
     "write_csv",

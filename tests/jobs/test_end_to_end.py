@@ -194,6 +194,9 @@ def test_prediction_is_written_on_the_files_own_grid(predicted):
     assert gate["verdict"] in ("accepted", "look at it", "rejected")
     assert bool(gate["reasons"]) == (gate["verdict"] != "accepted")
     assert 0 < gate["signs"]["wall_confidence"] <= 1
+    assert len(features["slice_features"]) == len(scan.image)
+    assert len((folder / "slices.csv").read_text().splitlines()) == 1 + len(scan.image)
+    assert len((folder / "segments.csv").read_text().splitlines()) == 1 + 17
     assert len(json.loads((folder / "certificates.json").read_text())) == len(scan.image)
     assert (folder / "overlay.png").stat().st_size > 10_000
 

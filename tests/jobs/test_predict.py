@@ -1,0 +1,58 @@
+"""What `predict` writes, with callables that read the answer off the picture."""
+
+import json
+
+import pytest
+from nibabel import loadsave, nifti1
+from test_pipeline import bundle, make_scan
+
+from acsnet_jax import app
+from acsnet_jax import bundle as bundles
+from acsnet_jax.jobs.predict import predict
+from acsnet_jax.types import InputError
+from configs import predict as predict_config
+
+__all__ = ["bundle"]  # the cascade's fixture
+
+pytestmark = pytest.mark.usefixtures("standard_promotion")
+
+
+@pytest.fixture
+def config(bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr(bundles, "load", lambda *_, **__: bundle)
+    scan = make_scan()
+    image = nifti1.Nifti1Image(scan.image.transpose(2, 1, 0), scan.affine)
+    loadsave.save(image, tmp_path / "ring.nii.gz")
+    config = predict_config.get_config()
+    config.bundle, config.input = "rings", str(tmp_path / "ring.nii.gz")
+    config.modality = "lge"
+    return config
+
+
+def written(config, folder):
+    predict(config, folder)
+    (one,) = folder.iterdir()
+    return one
+
+
+def test_segments_need_an_orientation_or_insertions(config, tmp_path):
+    folder = written(config, tmp_path / "out")
+    names = {"segmentation.nii.gz", "features.json", "slices.csv", "segments.csv"}
+    names |= {"scar_rules.csv", "certificates.json", "gate.json", "overlay.png", "bullseye.png"}
+    assert {path.name for path in folder.iterdir()} == {*names, "scar_rules.png"}
+    features = json.loads((folder / "features.json").read_text())
+    assert features["wall_mean_mm"] == pytest.approx(9, abs=0.5)
+    assert "give the insertions" in features["segments"][0]["not_available"]["mass_g"]
+    config.rv_insertions_deg = (240, 120)
+    given = json.loads((written(config, tmp_path / "given") / "features.json").read_text())
+    assert given["segments"][0]["mass_g"] > 0
+    assert given["rv_insertions"]["basis"] == "given"
+
+
+def test_insertions_are_given_on_the_command_line(config, tmp_path):
+    said, _ = app.read_options(["--config.rv_insertions_deg=240,120"], "predict")
+    assert said.rv_insertions_deg == (240, 120)
+    for wrong, error in (((240, 230), "could not be segmented"), ((240,), "such as 240,120")):
+        config.rv_insertions_deg = wrong
+        with pytest.raises(InputError, match=error):
+            predict(config, tmp_path / "out")
