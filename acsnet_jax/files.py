@@ -1,4 +1,7 @@
-"""Files and folders that are whole or absent: written under a temporary name, then renamed."""
+"""Files and folders that are whole or absent: written under a temporary name, then renamed.
+
+Text and JSON that come from outside are read here too: of limited size, and damage is an error.
+"""
 
 import contextlib
 import json
@@ -11,6 +14,9 @@ from typing import Any
 import numpy as np
 
 from acsnet_jax.types import InputError
+
+MOST_TEXT = 2**24
+"""Bytes of a text that is read whole; headers, contours and tables are far below."""
 
 
 @contextlib.contextmanager
@@ -68,6 +74,41 @@ def replacing_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
 def _beside(path: pathlib.Path) -> pathlib.Path:
     """A hidden name in the same folder that nobody else uses."""
     return path.with_name(f".{secrets.token_hex(4)}.{path.name}")
+
+
+def read_text(path: pathlib.Path, *, fix: str = "copy it again") -> str:
+    """The UTF-8 text of a file.
+
+    Args:
+        path: the file.
+        fix: what to do about one that is damaged, for messages.
+
+    Raises:
+        InputError: it is missing, no file, larger than `MOST_TEXT` or no text.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file: {fix}")
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_TEXT + 1)
+        if len(content) > MOST_TEXT:
+            raise InputError(f"{path}: larger than {MOST_TEXT >> 20} MiB, no such text: {fix}")
+        return content.decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as text: {fix}") from error
+
+
+def read_json(path: pathlib.Path, *, fix: str = "copy it again") -> Any:
+    """The value that a JSON file holds; arguments as of `read_text`.
+
+    Raises:
+        InputError: as `read_text`, or it is no JSON.
+    """
+    text = read_text(path, fix=fix)
+    try:
+        return json.loads(text)
+    except (RecursionError, ValueError) as error:
+        raise InputError(f"{path}: not JSON, truncated: {fix}") from error
 
 
 def write_text(text: str, path: pathlib.Path) -> None:

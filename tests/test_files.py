@@ -1,9 +1,17 @@
 import json
+import os
 import pathlib
 
 import pytest
 
-from acsnet_jax.files import replacing, replacing_folder, write_json, write_text
+from acsnet_jax.files import (
+    read_json,
+    read_text,
+    replacing,
+    replacing_folder,
+    write_json,
+    write_text,
+)
 from acsnet_jax.types import InputError
 
 
@@ -126,3 +134,23 @@ def test_a_file_is_no_folder_to_replace(tmp_path):
     with pytest.raises(InputError, match="is a file"):
         write()
     assert path.read_text() == "precious"
+
+
+@pytest.mark.parametrize("content", [b"[" * 200_000, b'{"a": ', b"\xff\xfe", b"1" * 5000])
+def test_json_that_is_none_is_named(tmp_path, content):
+    path = tmp_path / "values.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"values\.json: .*prepare it again") as caught:
+        read_json(path, fix="prepare it again")
+    assert "\n" not in str(caught.value)
+
+
+def test_text_is_limited(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"\xef\xbb\xbfone")
+    assert read_text(path) == "one"
+    os.truncate(path, 2**31)
+    with pytest.raises(InputError, match=r"a\.txt: larger than 16 MiB"):
+        read_text(path)
+    with pytest.raises(InputError, match="no such file"):
+        read_text(tmp_path)

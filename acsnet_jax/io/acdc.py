@@ -12,6 +12,7 @@ import dataclasses
 import pathlib
 import re
 
+from acsnet_jax.files import read_text
 from acsnet_jax.io.nifti import read_nifti
 from acsnet_jax.io.stack import SliceOrder
 from acsnet_jax.types import InputError, Label, Modality, Scan
@@ -96,7 +97,9 @@ def _labels(frames: dict[int, pathlib.Path]) -> dict[int, pathlib.Path]:
 
 
 def _end_diastole(info: pathlib.Path) -> int:
-    match = re.search(r"^\s*ED\s*:\s*(\d+)", info.read_text(errors="replace"), re.MULTILINE)
+    match = re.search(
+        r"^\s*ED\s*:\s*(\d+)", read_text(info, fix="correct it or remove it"), re.MULTILINE
+    )
     if match is None:
         raise InputError(f"{info}: has no line 'ED: NUMBER': correct it or remove the file")
     return int(match.group(1))

@@ -14,15 +14,17 @@ import dataclasses
 import logging
 import math
 import pathlib
+import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import nibabel
 import numpy as np
 from jaxtyping import Float32, Float64, Shaped, UInt8
-from nibabel.filebasedimages import ImageFileError
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.openers import Opener
 from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 
 from acsnet_jax.files import replacing
 from acsnet_jax.io.stack import (
@@ -42,14 +44,15 @@ _NIBABEL_ERRORS = (
     ArithmeticError,
     EOFError,
     HeaderDataError,
-    ImageFileError,
     LookupError,
     OSError,
     TypeError,
     ValueError,
+    WrapStructError,
     zlib.error,
 )
 _DEFLATE = 1032  # bytes that a compressed byte can stand for at most
+_MOST_OFFSET = 2**24  # bytes before the voxels, header extensions included
 _LABEL_SUFFIXES = ("_label", "_labels", "_gt", "_mask", "_seg", "_segmentation")
 
 
@@ -192,26 +195,33 @@ def _xyz(array: Shaped[np.ndarray, "slices height width"]) -> str:
     return " x ".join(str(n) for n in array.shape[::-1])
 
 
-def open_nifti(path: pathlib.Path) -> tuple[np.ndarray, nibabel.Nifti1Header]:
+def open_nifti(
+    path: pathlib.Path, *, first_frame: bool = False
+) -> tuple[np.ndarray, nibabel.Nifti1Header]:
     """Scaled array, (column, row, ...), and the header as it stands in the file, unrepaired.
+
+    Args:
+        path: the file.
+        first_frame: whether of four axes or more the first three are read alone.
 
     Raises:
         InputError: the file is missing, truncated or not NIfTI, or its header claims more than the
-            file can hold.
+            file can hold, or than a scan can be.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     logger = logging.getLogger("nibabel.global")
     silent, logger.disabled = logger.disabled, True
     try:
-        image = nibabel.load(path)
-        if not isinstance(image, nibabel.Nifti1Image):
-            raise InputError(f"{path}: not a NIfTI file: convert it to .nii.gz")
-        _check_claims(image, path)
-        array = np.asanyarray(image.dataobj)
-        with Opener(str(path)) as file:
-            # nibabel repairs a spacing of 0 silently; the raw header still tells it.
-            header = type(image.header).from_fileobj(file, check=False)
+        # nibabel repairs a spacing of 0 silently; the raw header still tells it.
+        header, repaired = _headers(path)
+        shape = repaired.get_data_shape()
+        if first_frame:
+            shape = shape[:3]
+        _check_claims(shape, repaired, path)
+        proxy = ArrayProxy(str(path), repaired)
+        further = (0,) * (len(proxy.shape) - len(shape))
+        array = np.asanyarray(proxy[(..., *further)] if further else proxy)
     except _NIBABEL_ERRORS as error:
         if isinstance(error, InputError):
             raise
@@ -221,13 +231,32 @@ def open_nifti(path: pathlib.Path) -> tuple[np.ndarray, nibabel.Nifti1Header]:
     return array, header
 
 
-def _check_claims(image: nibabel.Nifti1Image, path: pathlib.Path) -> None:
+def _headers(path: pathlib.Path) -> tuple[nibabel.Nifti1Header, nibabel.Nifti1Header]:
+    """The header as it stands in the file, and as nibabel repairs it.
+
+    Extensions are passed over: they are of any size, and may hold a whole DICOM header.
+    """
+    with Opener(str(path)) as file:
+        start = file.read(nibabel.Nifti2Header.sizeof_hdr)
+    sizes = {struct.unpack_from(f"{order}i", start)[0] for order in "<>" if len(start) > 4}
+    second = nibabel.Nifti2Header.sizeof_hdr in sizes
+    kind = nibabel.Nifti2Header if second else nibabel.Nifti1Header
+    block = start[: kind.sizeof_hdr]
+    return kind(block, check=False), kind(block)
+
+
+def _check_claims(shape: Sequence[int], header: nibabel.Nifti1Header, path: pathlib.Path) -> None:
     """Refuses a header that claims too much, before memory is taken."""
-    shape = image.shape
     if not shape or min(shape) < 1:
-        raise InputError(f"{path}: needs three axes, has shape {shape}")
+        raise InputError(f"{path}: needs three axes, has shape {tuple(shape)}")
     check_size(shape, str(path))
-    claimed = math.prod(shape) * image.header.get_data_dtype().itemsize
+    offset = float(header["vox_offset"])
+    if not 0 <= offset <= _MOST_OFFSET:
+        raise InputError(
+            f"{path}: the header claims that voxels begin {offset:g} bytes into the file: correct "
+            "its vox_offset, or convert the file again"
+        )
+    claimed = math.prod(shape) * header.get_data_dtype().itemsize
     held = path.stat().st_size * (_DEFLATE if path.name.endswith(".gz") else 1)
     if claimed > held:
         raise InputError(
@@ -256,7 +285,7 @@ def stack_array(array: np.ndarray, path: pathlib.Path) -> Shaped[np.ndarray, "sl
 def _read_image(
     path: pathlib.Path,
 ) -> tuple[Float32[np.ndarray, "slices height width"], nibabel.Nifti1Header]:
-    array, header = open_nifti(path)
+    array, header = open_nifti(path, first_frame=True)
     with np.errstate(over="ignore"):  # What overflows is refused as infinite.
         return np.ascontiguousarray(stack_array(array, path), dtype=np.float32), header
 
@@ -264,7 +293,7 @@ def _read_image(
 def _read_labels(
     path: pathlib.Path, label_map: Mapping[int, int] | None
 ) -> tuple[UInt8[np.ndarray, "slices height width"], nibabel.Nifti1Header]:
-    array, header = open_nifti(path)
+    array, header = open_nifti(path, first_frame=True)
     return map_labels(stack_array(array, path), path, label_map), header
 
 

@@ -33,8 +33,8 @@ APEX_DIRECTION = np.array([-1.0, 1.0, -1.0]) / np.sqrt(3.0)
 MOST_PIXELS = 16_384
 """Along any axis."""
 
-MOST_VOXELS = 2**29
-"""Of one stack, all its phases included; 2 GiB of single precision."""
+MOST_VOXELS = 2**26
+"""Of one stack: 512 x 512 x 256; rescaled in double precision, kept in single, 0.75 GiB."""
 
 _LEAST_MM, _MOST_MM = 1e-6, 1e6
 _CLEAR_COSINE = 0.2

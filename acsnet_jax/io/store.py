@@ -10,19 +10,21 @@ References:
 
 import dataclasses
 import json
+import math
 import pathlib
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import nibabel
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Float64, UInt8
 
-from acsnet_jax.files import replacing_folder, tuples_for_lists
+from acsnet_jax.files import read_json, replacing_folder, tuples_for_lists
 from acsnet_jax.io.nifti import map_labels, open_nifti, save_nifti, set_forms, stack_array
-from acsnet_jax.io.stack import safe_id
+from acsnet_jax.io.stack import check_finite, safe_id
 from acsnet_jax.types import (
     ConversionRecord,
     InputError,
+    Modality,
     NiftiGrid,
     PhantomRecord,
     Provenance,
@@ -110,12 +112,7 @@ def read_scan(folder: str | pathlib.Path) -> Scan:
     """
     folder = pathlib.Path(folder)
     path = folder / "scan.json"
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file: prepare the cohort first") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not JSON, truncated? Prepare the cohort again") from error
+    values = read_json(path, fix="prepare the cohort again")
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise InputError(
             f"{path}: not of the format {FORMAT}, written by another version of acsnet_jax (older "
@@ -131,12 +128,44 @@ def read_scan(folder: str | pathlib.Path) -> Scan:
         labels = map_labels(_load(folder / "label.nii.gz"), folder / "label.nii.gz")
         if labels.shape != image.shape:
             raise InputError(f"{folder}: label and image differ in shape: prepare it again")
-    if len(values["positions_mm"]) != len(image):
-        raise InputError(f"{path}: positions do not fit the {len(image)} slices of the image")
+    if image.dtype.kind not in "fiu":
+        raise InputError(f"{folder}: the image holds no real numbers: prepare it again")
+    check_finite(image, str(folder), order="from the apex")
     try:
-        return _scan(values, image.astype(np.float32), labels)
-    except (KeyError, TypeError, ValueError) as error:
+        scan = _scan(values, image.astype(np.float32), labels)
+        wrong = _contradictions(scan)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(f"{path}: damaged values: prepare the cohort again") from error
+    if wrong:
+        raise InputError(f"{path}: {wrong[0]} is damaged: prepare the cohort again")
+    return scan
+
+
+def _contradictions(scan: Scan) -> list[str]:
+    """Names of what cannot be: numbers that are not finite, shapes and kinds that do not fit."""
+    slices = len(scan.image)
+    finite = ("spacing_mm", "positions_mm", "affine", "file_affine")
+    wrong = [name for name in finite if not np.isfinite(getattr(scan, name)).all()]
+    sound = {
+        "id": isinstance(scan.id, str) and scan.id == safe_id(scan.id),
+        "spacing_mm": min(scan.spacing_mm) > 0,
+        "positions_mm": scan.positions_mm.shape == (slices,) and np.diff(scan.positions_mm) > 0,
+        "labelled": scan.labelled.shape == (slices,),
+        "file_order": sorted(scan.file_order.tolist()) == list(range(slices)),
+        "affine": _is_affine(scan.affine),
+        "file_affine": _is_affine(scan.file_affine),
+        "modality": scan.modality in get_args(Modality),
+        "signal_zero": scan.signal_zero is None or np.isfinite(scan.signal_zero),
+        "problems": all(isinstance(one, str) for one in scan.problems),
+        "endocardium_only": set(scan.endocardium_only) <= set(range(slices)),
+    }
+    flags = ("oriented", "has_enhancement", "nominal_spacing")
+    sound |= {name: isinstance(getattr(scan, name), bool) for name in flags}
+    return wrong + [name for name, right in sound.items() if not np.all(right)]
+
+
+def _is_affine(affine: Float64[np.ndarray, "..."]) -> bool:
+    return affine.shape == (4, 4) and bool(abs(np.linalg.det(affine)) > 0)
 
 
 def _as_dict(record: Any) -> dict[str, Any] | None:
@@ -173,16 +202,44 @@ def _scan(
 
 
 def _record(cls: type[T], values: dict[str, Any] | None) -> T | None:
-    """A frozen dataclass from the JSON object it became; lists are tuples again."""
-    return None if values is None else cls(**tuples_for_lists(values))
+    """A frozen dataclass from the JSON object it became; lists are tuples again.
+
+    Raises:
+        TypeError: a value is not of its field's type.
+    """
+    if values is None:
+        return None
+    hints, values = get_type_hints(cls), tuples_for_lists(values)
+    wrong = [name for name, value in values.items() if not _fits(value, hints[name])]
+    if wrong:
+        raise TypeError(f"{cls.__name__}.{wrong[0]}")
+    return cls(**values)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of an annotated type; numbers have to be finite."""
+    if isinstance(hint, type):
+        number = isinstance(value, float | int) and not isinstance(value, bool)
+        if hint in (float, int):
+            return number and math.isfinite(value) and (hint is float or isinstance(value, int))
+        return isinstance(value, hint)
+    inner = get_args(hint)
+    if get_origin(hint) is Literal:
+        return value in inner
+    if get_origin(hint) is not tuple:
+        return any(_fits(value, one) for one in inner)
+    if not isinstance(value, tuple):
+        return False
+    inner = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
+    return len(value) == len(inner) and all(map(_fits, value, inner))
 
 
 def _provenance(values: dict[str, Any]) -> Provenance:
-    return Provenance(
-        **{
-            **tuples_for_lists(values),
-            "rescale": tuple((pair[0], pair[1]) for pair in values["rescale"]),
-            "cine_to_lge": _record(ConversionRecord, values["cine_to_lge"]),
-            "phantom": _record(PhantomRecord, values["phantom"]),
-        }
-    )
+    inner = {
+        "rescale": tuple((pair[0], pair[1]) for pair in values["rescale"]),
+        "cine_to_lge": _record(ConversionRecord, values["cine_to_lge"]),
+        "phantom": _record(PhantomRecord, values["phantom"]),
+    }
+    provenance = _record(Provenance, {**values, **inner})
+    assert provenance is not None
+    return provenance

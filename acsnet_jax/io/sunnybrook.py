@@ -17,16 +17,19 @@ References:
 
 import csv
 import dataclasses
+import io
 import pathlib
 import re
 
 import numpy as np
 from jaxtyping import Bool, Float64, UInt8
 
+from acsnet_jax.files import read_text
 from acsnet_jax.io import dicom
 from acsnet_jax.io.stack import SliceOrder, safe_id
 from acsnet_jax.types import InputError, Label, Modality, Scan
 
+_MOST_POINTS = 10_000  # of a contour; those of the data set have some 100
 _OVERSAMPLING = 8
 _CONTOUR = re.compile(r"-(\d+)-([io])contour-manual\.txt$", re.IGNORECASE)
 
@@ -44,8 +47,11 @@ def sunnybrook_patients(root: str | pathlib.Path) -> list[tuple[str, pathlib.Pat
     table = root / "scd_patientdata.csv"
     if not table.is_file():
         raise InputError(f"{table}: no such file: give the root of the Sunnybrook data")
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
+    text = read_text(table, fix="restore it")
+    try:
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    except csv.Error as error:
+        raise InputError(f"{table}: no table of comma-separated values: restore it") from error
     if not rows or not {"PatientID", "OriginalID"} <= set(rows[0]):
         raise InputError(f"{table}: needs the columns PatientID and OriginalID")
     patients = []
@@ -177,10 +183,13 @@ def _read_contours(root: pathlib.Path, patient: str) -> Contours:
 
 
 def _read_points(path: pathlib.Path) -> Float64[np.ndarray, "points 2"]:
+    text = read_text(path, fix="correct it")
     try:
-        values = [float(word) for word in path.read_text().split()]
-    except (UnicodeDecodeError, ValueError) as error:
+        values = [float(word) for word in text.split()]
+    except ValueError as error:
         raise InputError(f"{path}: a contour file needs one 'x y' a line: correct it") from error
+    if len(values) > 2 * _MOST_POINTS:
+        raise InputError(f"{path}: more than {_MOST_POINTS} points, no contour: correct it")
     if len(values) % 2 or len(values) < 6 or not np.isfinite(values).all():
         raise InputError(f"{path}: a contour needs at least three 'x y' points: correct it")
     return np.array(values).reshape(-1, 2) - 1.0

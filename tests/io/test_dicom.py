@@ -1,12 +1,19 @@
 import logging
 import shutil
 import struct
+import tracemalloc
+import zlib
 
 import numpy as np
 import pydicom.config
 import pytest
 from pydicom.pixels.processing import apply_voi_lut
-from pydicom.uid import BasicTextSRStorage, JPEG2000Lossless, RLELossless
+from pydicom.uid import (
+    BasicTextSRStorage,
+    DeflatedExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    RLELossless,
+)
 from synthetic_dicom import (
     APEX,
     COLUMN,
@@ -20,8 +27,10 @@ from synthetic_dicom import (
 )
 
 from acsnet_jax.io import discover, read_cohort, read_dicom, read_scans
+from acsnet_jax.io.dicom import parse
 from acsnet_jax.preprocess.intensity import apply_window
 from acsnet_jax.types import InputError, Window
+from benchmarks.mutations import bomb
 
 
 def test_sorts_apex_first_whatever_the_file_names(tmp_path):
@@ -488,13 +497,13 @@ def _damage_value(path, keyword, value):
     ("keyword", "value", "message"),
     [
         ("NumberOfFrames", b"2\\3", "NumberOfFrames needs one finite number"),
-        ("NumberOfFrames", b"99999999", "claims 99999999 x 12 x 10"),
+        ("NumberOfFrames", b"99999999", "claims 99999999 frames"),
         ("NumberOfFrames", b"-1", "NumberOfFrames needs a whole number"),
         ("Rows", b"\x0c", "Rows cannot be read"),
         ("Columns", b"\x0a\0\0", "Columns cannot be read"),
         ("Columns", b"", "Rows or Columns is missing"),
         ("Columns", b"\0\0", "Rows or Columns is missing"),
-        ("Rows", b"\xff\xff", "claims 1 x 65535 x 10"),
+        ("Rows", b"\xff\xff", "claims 65535 x 10"),
         ("Rows", b"\x0c\0\x0c\0", "Rows needs one finite number"),
         ("SamplesPerPixel", b"\x01", "SamplesPerPixel cannot be read"),
         ("SeriesNumber", b"one", None),
@@ -574,3 +583,72 @@ def test_messages_quote_no_free_text(tmp_path):
     with pytest.raises(InputError) as caught:
         read_dicom(tmp_path)
     assert "Quixote" not in str(caught.value)
+
+
+def _deflate(path):
+    dataset = pydicom.dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    dataset.save_as(path)
+    return path.read_bytes()
+
+
+def test_deflated_files_are_read(tmp_path):
+    plain = read_dicom(write_stack(tmp_path / "a"))
+    for path in write_stack(tmp_path / "b").iterdir():
+        _deflate(path)
+    np.testing.assert_array_equal(read_dicom(tmp_path / "b").image, plain.image)
+
+
+def test_deflated_files_are_capped_as_they_stream(tmp_path):
+    content = _deflate(write_stack(tmp_path) / "IM02.dcm")
+    start = 144 + struct.unpack_from("<I", content, 140)[0]
+    (tmp_path / "IM02.dcm").write_bytes(content[: start + 40])
+    _bad(tmp_path, r"IM02\.dcm: truncated DICOM file, its deflated data end early")
+    (tmp_path / "IM02.dcm").write_bytes(content[:start] + bomb(wbits=-zlib.MAX_WBITS))
+    tracemalloc.start()
+    _bad(tmp_path, r"IM02\.dcm: inflates to more than 256 MiB")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**29
+
+
+@pytest.mark.parametrize("depth", [3, 5000])
+@pytest.mark.parametrize("closed", [True, False])
+def test_nested_sequences(tmp_path, depth, closed):
+    path = write_stack(tmp_path) / "IM02.dcm"
+    content = path.read_bytes()
+    at = content.index(b"\x20\0\x0d\0UI")
+    opened = b"\x08\0\x40\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff"
+    end = b"\xfe\xff\x0d\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0"
+    path.write_bytes(content[:at] + opened * depth + end * depth * closed + content[at:])
+    if closed and depth == 3:
+        assert len(read_dicom(tmp_path).image) == 5
+    else:
+        _bad(tmp_path, r"IM02\.dcm")
+
+
+def test_lengths_that_no_file_holds_take_no_memory(tmp_path):
+    path = write_stack(tmp_path) / "IM02.dcm"
+    content = path.read_bytes()
+    at = content.index(b"\x20\0\x0d\0UI")
+    path.write_bytes(content[:at] + b"\x20\0\x0d\0UN\0\0\xf0\xff\xff\xff" + content[at:])
+    tracemalloc.start()
+    _bad(tmp_path, r"IM02\.dcm: cannot read the DICOM header")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**24
+
+
+def test_a_file_of_zeros_behind_the_header_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(parse, "_MOST_READS", 1000)
+    path = write_stack(tmp_path) / "IM02.dcm"
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(b"\xe0\x7f\x10\0")] + bytes(2**16))
+    _bad(tmp_path, r"IM02\.dcm: cannot read the DICOM header")
+
+
+def test_pixels_larger_than_any_slice(tmp_path):
+    write_stack(tmp_path)
+    _damage_value(tmp_path / "IM02.dcm", "Rows", b"\x00\x20")
+    _damage_value(tmp_path / "IM02.dcm", "Columns", b"\x00\x20")
+    _bad(tmp_path, r"IM02\.dcm: the header claims 8192 x 8192 pixels")

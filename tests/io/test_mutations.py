@@ -1,27 +1,29 @@
-"""Damaged files end in a scan of finite arrays or in an `InputError`, soon, in no traceback."""
+"""Damaged input ends in a sound result or in an `InputError` of one line; see `benchmarks.fuzz`."""
 
 import numpy as np
 import pytest
-from mutations import check, damage, write_bases
 
-COUNT = 40
-"""A kind of file; thousands were read by hand, see `mutations`."""
+from benchmarks.hard_inputs import KINDS, outcome, write_sound
+from benchmarks.mutations import damage
+
+COUNT = 60
+"""Of a kind; `benchmarks.fuzz` reads thousands, within limits of time and memory."""
 
 
 @pytest.fixture(scope="module")
-def bases(tmp_path_factory):
-    return write_bases(tmp_path_factory.mktemp("bases"))
+def sound(tmp_path_factory):
+    return write_sound(tmp_path_factory.mktemp("sound"), list(KINDS))
 
 
-@pytest.mark.filterwarnings("default")
-@pytest.mark.parametrize("kind", range(7))
-def test_damaged_files(bases, tmp_path, kind):
-    name = list(bases)[kind]
+@pytest.mark.parametrize("kind", KINDS)
+def test_damaged_input(sound, tmp_path, kind):
+    number = list(KINDS).index(kind)
     for index in range(COUNT):
-        damage(bases[name], tmp_path / "damaged", np.random.default_rng([kind, index]))
-        assert not check(tmp_path / "damaged"), (name, index)
+        damage(sound[kind], tmp_path / "damaged", np.random.default_rng([number, index]))
+        found = outcome(kind, tmp_path / "damaged")
+        assert not found.failed, (index, found)
 
 
-def test_undamaged_files_are_read(bases):
-    for path in bases.values():
-        assert not check(path)
+@pytest.mark.parametrize("kind", KINDS)
+def test_sound_input_is_read(sound, kind):
+    assert outcome(kind, sound[kind]) == ("read", "")

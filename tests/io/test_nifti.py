@@ -326,3 +326,44 @@ def test_affine_not_finite(tmp_path, value):
     path.write_bytes(content)
     with pytest.raises(InputError, match="affine holds NaN or infinity"):
         read_nifti(path)
+
+
+@pytest.mark.parametrize("name", ["i.nii", "i.nii.gz"])
+@pytest.mark.parametrize("size", [7, -16, 2**30])
+def test_extensions_of_any_size_are_passed_over(tmp_path, name, size):
+    content = save(tmp_path / "a.nii", stack(), oblique(8.0)).read_bytes()
+    changed = bytearray(content[:348] + b"\x01\0\0\0" + struct.pack("<ii", size, 2) + b"\xff" * 8)
+    struct.pack_into("<f", changed, 108, 368.0)
+    changed += content[352:]
+    (tmp_path / name).write_bytes(gzip.compress(changed) if name.endswith("gz") else changed)
+    expected = read_nifti(tmp_path / "a.nii").image
+    np.testing.assert_array_equal(read_nifti(tmp_path / name).image, expected)
+
+
+@pytest.mark.parametrize("offset", [-352.0, 1e9, np.nan])
+def test_voxels_that_begin_nowhere(tmp_path, offset):
+    path = save(tmp_path / "i.nii", stack(), oblique(8.0))
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<f", content, 108, offset)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"i\.nii: .*(voxels begin|cannot read)"):
+        read_nifti(path)
+
+
+def test_of_many_frames_one_is_read(tmp_path):
+    array = np.zeros((10, 12, 5, 300), np.int16)
+    array[..., 0], array[..., 7] = stack(), 99
+    path = save(tmp_path / "i.nii.gz", array, oblique(8.0))
+    tracemalloc.start()
+    image = read_nifti(path).image
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert image.max() == stack().max() and peak < 300_000
+
+
+def test_a_second_edition_header_is_read(tmp_path):
+    nibabel.save(nibabel.Nifti2Image(stack(), oblique(8.0)), tmp_path / "b.nii.gz")
+    expected = read_nifti(save(tmp_path / "a.nii", stack(), oblique(8.0)))
+    found = read_nifti(tmp_path / "b.nii.gz")
+    np.testing.assert_array_equal(found.image, expected.image)
+    np.testing.assert_allclose(found.affine, expected.affine, atol=1e-5)

@@ -189,9 +189,41 @@ def test_damaged_store(tmp_path):
         with pytest.raises(InputError, match="damaged values"):
             read_scan(folder)
     (folder / "scan.json").write_text(json.dumps({**values, "positions_mm": [0, 1]}))
-    with pytest.raises(InputError, match="do not fit"):
+    with pytest.raises(InputError, match=r"scan\.json: (damaged values|positions_mm is damaged)"):
         read_scan(folder)
     (folder / "scan.json").write_text(text)
     (folder / "label.nii.gz").unlink()
     with pytest.raises(InputError, match=r"label\.nii\.gz"):
         read_scan(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("spacing_mm", [1.5]),
+        ("spacing_mm", [0, 1.5]),
+        ("positions_mm", [0, 1, 1, 2]),
+        ("file_order", [0, 1, 2, 2]),
+        ("labelled", [True]),
+        ("affine", [[1, 0], [0, 1]]),
+        ("file_affine", [[0] * 4] * 4),
+        ("modality", "ct"),
+        ("oriented", 2.5),
+        ("id", "../elsewhere"),
+        ("problems", [None]),
+        ("endocardium_only", [9]),
+        ("signal_zero", [1]),
+        ("window", {"centre": "a", "width": 3, "function": "linear"}),
+        ("window", {"centre": 1, "width": 3, "function": "other"}),
+        ("window", {"centre": 10**400, "width": 3, "function": "linear"}),
+        ("nifti_grid", {"pixdim": [1]}),
+        ("provenance", []),
+    ],
+)
+def test_values_that_cannot_be(tmp_path, key, value):
+    folder = write_scan(make_scan(), tmp_path)
+    values = json.loads((folder / "scan.json").read_text())
+    (folder / "scan.json").write_text(json.dumps({**values, key: value}))
+    with pytest.raises(InputError, match=r"scan\.json: .*damaged") as caught:
+        read_scan(folder)
+    assert "\n" not in str(caught.value)

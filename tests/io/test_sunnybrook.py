@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from skimage.draw import polygon2mask
@@ -112,3 +114,18 @@ def test_rasterise_clips_at_the_edge():
     # A quarter disc, and the half pixels left of and above the first centres.
     np.testing.assert_allclose(mask.sum(), np.pi * 25 / 4 + 5 + 0.25, rtol=0.1)
     assert not rasterise(circle(2.0, x=-30.0, y=5.0), 20, 20).any()
+
+
+def test_contour_files_that_are_none(tmp_path):
+    root = write_patient(tmp_path)
+    path = next(root.rglob("*0002-o*.txt"))
+    os.truncate(path, 2**31)
+    with pytest.raises(InputError, match=r"0002-o.*txt: larger than 16 MiB"):
+        read_sunnybrook(root, "SC-HF-I-1")
+    path.write_text("1 2\n" * 20_000)
+    with pytest.raises(InputError, match=r"0002-o.*txt: more than 10000 points"):
+        read_sunnybrook(root, "SC-HF-I-1")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(InputError, match=r"0002-o.*txt: no such file"):
+        read_sunnybrook(root, "SC-HF-I-1")

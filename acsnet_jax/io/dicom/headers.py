@@ -8,19 +8,16 @@ be is an error that names file and attribute.
 
 import dataclasses
 import pathlib
-import struct
 import warnings
-import zlib
 from collections.abc import Iterator
 
 import numpy as np
-import pydicom
 from jaxtyping import Float64
 from pydicom import DataElement, Dataset, config
-from pydicom.errors import BytesLengthException, InvalidDicomError
 
+from acsnet_jax.io.dicom.parse import PYDICOM_ERRORS, parse
 from acsnet_jax.io.dicom.values import numbers, whole_number
-from acsnet_jax.io.stack import check_size, one_line
+from acsnet_jax.io.stack import MOST_PIXELS, check_size, one_line
 from acsnet_jax.types import InputError
 
 _MR_CLASSES = (
@@ -28,22 +25,6 @@ _MR_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.4.1",  # Enhanced MR Image Storage
     "1.2.840.10008.5.1.4.1.1.4.4",  # Legacy Converted Enhanced MR Image Storage
 )
-PYDICOM_ERRORS = (
-    ArithmeticError,
-    AttributeError,
-    BytesLengthException,
-    EOFError,
-    InvalidDicomError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-)
-"""What pydicom raises on damaged files."""
-
 _ATTRIBUTES = (
     "SOPClassUID",
     "Modality",
@@ -80,6 +61,7 @@ _ATTRIBUTES = (
     "PerFrameFunctionalGroupsSequence",
 )
 _FARTHEST_MM = 1e6
+_MOST_IN_PLANE = 2**24  # pixels; 4096 x 4096
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,7 +134,7 @@ def read_header(path: pathlib.Path) -> Dataset:
     with warnings.catch_warnings(record=True) as caught, no_validation():
         warnings.simplefilter("always")
         try:
-            dataset = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+            dataset = parse(path, _ATTRIBUTES)
             header = _understood(dataset, path)
         except PYDICOM_ERRORS as error:
             if isinstance(error, InputError):
@@ -249,7 +231,17 @@ def _is_mr_image(dataset: Dataset, path: pathlib.Path) -> bool:
 def _frames(dataset: Dataset, path: pathlib.Path) -> list[Frame]:
     count = max(whole_number(dataset, "NumberOfFrames", path), 1)
     shape = _shape(dataset, path)
-    check_size((count, *shape), str(path))
+    check_size(shape, str(path))
+    if shape[0] * shape[1] > _MOST_IN_PLANE:
+        raise InputError(
+            f"{path}: the header claims {shape[0]} x {shape[1]} pixels, more than {_MOST_IN_PLANE} "
+            "in a slice: correct Rows and Columns"
+        )
+    if count > MOST_PIXELS:
+        raise InputError(
+            f"{path}: the header claims {count} frames, more than {MOST_PIXELS}: correct "
+            "NumberOfFrames"
+        )
     frames = []
     for index, header in enumerate(flat_headers(dataset, count)):
         position = numbers(header, "ImagePositionPatient", 3, path)

@@ -4,21 +4,22 @@ Images are ``[slices, height, width]``, any range, in the unit of the file's res
 """
 
 import dataclasses
-import pathlib
+import io
 import warnings
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pydicom
 from jaxtyping import Float32, Float64, Shaped
-from pydicom import Dataset
 from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from acsnet_jax.io.dicom.headers import PYDICOM_ERRORS, Frame, no_validation, text
+from acsnet_jax.io.dicom.headers import Frame, no_validation, text
+from acsnet_jax.io.dicom.parse import PYDICOM_ERRORS, open_dicom
 from acsnet_jax.io.dicom.values import first_number
+from acsnet_jax.io.stack import check_size
 from acsnet_jax.types import InputError, VoiFunction, Window
 
 _FUNCTIONS: dict[str, VoiFunction] = {
@@ -53,8 +54,11 @@ def intensities(frames: Sequence[Frame]) -> Intensities:
     Raises:
         InputError: pixels that cannot be decoded, or rescaling that makes no sense; names the file.
     """
+    check_size((len(frames), *frames[0].shape), str(frames[0].path.parent))
     with np.errstate(over="ignore", invalid="ignore"):  # What overflows is refused as infinite.
-        image = np.stack([_rescaled(frame) for frame in frames])
+        image = np.empty((len(frames), *frames[0].shape))
+        for k, frame in enumerate(frames):
+            image[k] = _rescaled(frame)
         window, problems = shared_window(frames)
         inverted = text(frames[0], "PhotometricInterpretation") == "MONOCHROME1"
         if inverted:
@@ -132,8 +136,11 @@ def _decode(frame: Frame) -> Shaped[np.ndarray, "height width"]:
     with warnings.catch_warnings(), no_validation():
         warnings.simplefilter("ignore")
         try:
-            stored = pixel_array(_pixel_source(frame.path), index=frame.index)
+            with open_dicom(frame.path) as file:
+                stored = pixel_array(file, index=frame.index, **_encoding(file))
         except PYDICOM_ERRORS as error:
+            if isinstance(error, InputError):
+                raise
             raise InputError(
                 f"{frame.path}: cannot decode the pixels: truncated file, unsupported compression "
                 "or incomplete header: copy it again or export it uncompressed"
@@ -143,14 +150,12 @@ def _decode(frame: Frame) -> Shaped[np.ndarray, "height width"]:
     return stored
 
 
-def _pixel_source(path: pathlib.Path) -> pathlib.Path | Dataset:
-    """The file or, if it does not tell its encoding, its data set with the encoding filled in."""
-    dataset = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+def _encoding(file: io.BufferedReader) -> dict[str, Any]:
+    """What `pixel_array` has to be told of a file that does not tell its encoding."""
+    dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=["Rows"])
+    file.seek(0)
     if "TransferSyntaxUID" in dataset.file_meta:
-        return path
-    dataset = pydicom.dcmread(path, force=True)
+        return {}
     implicit, _ = dataset.original_encoding
-    dataset.file_meta.TransferSyntaxUID = (
-        ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
-    )
-    return dataset
+    syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    return {"transfer_syntax_uid": syntax}
