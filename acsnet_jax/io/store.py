@@ -165,7 +165,8 @@ def _contradictions(scan: Scan) -> list[str]:
 
 
 def _is_affine(affine: Float64[np.ndarray, "..."]) -> bool:
-    return affine.shape == (4, 4) and bool(abs(np.linalg.det(affine)) > 0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return affine.shape == (4, 4) and 0 < abs(float(np.linalg.det(affine))) < np.inf
 
 
 def _as_dict(record: Any) -> dict[str, Any] | None:

@@ -207,6 +207,7 @@ def test_damaged_store(tmp_path):
         ("labelled", [True]),
         ("affine", [[1, 0], [0, 1]]),
         ("file_affine", [[0] * 4] * 4),
+        ("file_affine", np.diag([1e308, 1e308, 8, 1]).tolist()),
         ("modality", "ct"),
         ("oriented", 2.5),
         ("id", "../elsewhere"),
