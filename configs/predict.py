@@ -4,9 +4,9 @@
         --config.bundle=runs/quickstart/bundle --config.input=PATH --workdir=OUT
 
 PATH is a DICOM folder, a NIfTI file, or a folder of them. Seconds a scan on two CPU cores, after
-some ten seconds of compilation. Writes OUT/<scan>/segmentation.nii.gz, features.json, slices.csv,
-segments.csv, scar_rules.csv, certificates.json, gate.json, and overlay.png, bullseye.png and
-scar_rules.png; of DICOM input segmentation.dcm and measurements.dcm as well.
+some ten seconds of compilation. Writes OUT/<scan>/report.html, segmentation.nii.gz, features.json,
+slices.csv, segments.csv, scar_rules.csv, certificates.json, gate.json, and overlay.png,
+bullseye.png and scar_rules.png; of DICOM input segmentation.dcm and measurements.dcm as well.
 """
 
 import ml_collections

@@ -64,7 +64,7 @@ def _annulus(size, centre, inner, outer):
     return (radius >= inner) & (radius < outer), radius < inner
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_segmentation():
     """A scan of four slices with a ring and a scar in each, and the same shifted as prediction."""
 

@@ -1,8 +1,9 @@
-"""Segment scans with a bundle: NIfTI, DICOM, clinical features, certificates and pictures."""
+"""Segment scans with a bundle: NIfTI, DICOM, clinical features, certificates and a report."""
 
+import hashlib
 import logging
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tqdm import tqdm
 
@@ -45,6 +46,7 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
     )
     limits = from_config(clinical.GateLimits, config.gate)
     insertions_deg = _insertions(config.rv_insertions_deg)
+    provenance = _provenance(config)
     failed, lost, doubtful = [], 0, 0
     for name, load in tqdm(loaders, desc="segment", unit="scan", disable=None):
         try:
@@ -58,7 +60,14 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
             segmentation = segment(scan, bundle)
             assessment = clinical.assess(segmentation, insertions_deg=insertions_deg)
             judgement = clinical.judge(clinical.measure_signs(segmentation), limits=limits)
-            _write(segmentation, assessment, judgement, folder, dicom=config.dicom)
+            _write(
+                segmentation,
+                assessment,
+                judgement,
+                folder,
+                dicom=config.dicom,
+                provenance=provenance,
+            )
         except InputError as error:
             _LOG.error("%s: %s", name, error)
             failed.append(name)
@@ -114,6 +123,7 @@ def _write(
     folder: pathlib.Path,
     *,
     dicom: bool,
+    provenance: Mapping[str, str],
 ) -> None:
     """All files of one scan."""
     with replacing_folder(folder) as temporary:
@@ -128,6 +138,9 @@ def _write(
         gate = {**judgement._asdict(), "signs": judgement.signs._asdict()}
         write_json(gate, temporary / "gate.json")
         report.overlay(segmentation, temporary / "overlay.png")
+        report.write_scan_page(
+            temporary / "report.html", segmentation, assessment.features, provenance=provenance
+        )
         if dicom and segmentation.scan.planes:
             _write_dicom(segmentation, assessment.features, temporary)
 
@@ -142,3 +155,26 @@ def _write_dicom(
         write_dicom_sr(path, segmentation.scan, written, features._asdict())
     except InputError as error:
         _LOG.warning("%s: no DICOM is written: %s", segmentation.scan.id, error)
+
+
+def _provenance(config: Config) -> dict[str, str]:
+    """What the results follow from, without the user's folders, whose names may name a patient."""
+    settings = {
+        name: value
+        for name, value in config.to_dict().items()
+        if name not in ("workdir", "bundle", "input")
+    }
+    return {
+        "Bundle": f"SHA-256 {_digest(pathlib.Path(config.bundle))}",
+        **report.environment(),
+        **report.config_text(settings),
+    }
+
+
+def _digest(folder: pathlib.Path) -> str:
+    """Of a bundle's files; twelve digits tell bundles apart."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:12]

@@ -37,6 +37,7 @@
 - `write_tables`: tables 1 and 2 in all forms.
 - `cohort_text`: what a cohort holds.
 - `config_text`: a config as dotted keys.
+- `write_scan_page`: the report of one segmented scan, slice by slice.
 - `study_pictures`: the figures of a study.
 - `worst_pictures`: its worst patients.
 - `corrections_table`: what became of label files.
@@ -79,6 +80,7 @@ from acsnet_jax.report.label_files import (
     write_validity,
 )
 from acsnet_jax.report.plots import figure2, figure3, figure5, training_curves
+from acsnet_jax.report.scan_page import write_scan_page
 from acsnet_jax.report.study import cohort_text, config_text, study_pictures, worst_pictures
 from acsnet_jax.report.tables import TextTable, aligned, slices_table, write_csv, write_tables
 
@@ -124,6 +126,7 @@ __all__ = [
     "write_damage",
     "write_gate",
     "write_report",
+    "write_scan_page",
     "write_tables",
     "write_validity",
 ]

@@ -5,6 +5,7 @@ import logging
 import shutil
 
 import numpy as np
+import pydicom
 import pytest
 from nifti_files import load_nifti
 
@@ -201,6 +202,36 @@ def test_prediction_is_written_on_the_files_own_grid(predicted):
     assert (folder / "overlay.png").stat().st_size > 10_000
 
 
+def test_dicom_gets_dicom_beside_the_other_files(predicted):
+    _, _, root = predicted
+    (folder,) = (root / "out").iterdir()
+    tissue = np.asarray(load_nifti(folder / "segmentation.nii.gz").dataobj).transpose(2, 1, 0)
+    seg = pydicom.dcmread(folder / "segmentation.dcm")
+    labels = {item.SegmentNumber: item.SegmentLabel for item in seg.SegmentSequence}
+    values = {"LV myocardium": (2, 3, 4), "LV blood pool": (1,), "Scar": (3, 4)}
+    values |= {"Gray zone": (3,), "Core scar": (4,)}
+    files = sorted((root / "dicom").iterdir())  # in the order of the NIfTI file's slices
+    order = [pydicom.dcmread(path).SOPInstanceUID for path in files]
+    masks = {name: np.zeros(tissue.shape, bool) for name in values}
+    groups = seg.PerFrameFunctionalGroupsSequence
+    for group, frame in zip(groups, seg.pixel_array, strict=True):
+        name = labels[group.SegmentIdentificationSequence[0].ReferencedSegmentNumber]
+        source = group.DerivationImageSequence[0].SourceImageSequence[0]
+        masks[name][order.index(source.ReferencedSOPInstanceUID)] = frame
+    for name, wanted in values.items():
+        np.testing.assert_array_equal(masks[name], np.isin(tissue, wanted), err_msg=name)
+    measured = pydicom.dcmread(folder / "measurements.dcm")
+    assert measured.Modality == "SR" and measured.StudyInstanceUID == seg.StudyInstanceUID
+
+
+def test_the_report_tells_the_bundle_and_no_folder(predicted):
+    _, config, root = predicted
+    (folder,) = (root / "out").iterdir()
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    assert folder.name in text and "SHA-256 " in text and "slice_order" in text
+    assert str(root) not in text and config.bundle not in text and "PHANTOM" not in text
+
+
 def test_a_second_prediction_passes_over_what_is_there(predicted):
     _, config, root = predicted
     before = {path: path.stat().st_mtime_ns for path in (root / "out").rglob("*")}
@@ -216,9 +247,11 @@ def test_one_bad_scan_does_not_stop_the_others(predicted, tmp_path):
     victim.write_bytes(victim.read_bytes()[:2000])
     config = config.copy_and_resolve_references()
     config.input = str(tmp_path / "in")
+    config.dicom = False
     with pytest.raises(InputError, match=r"1 of 2 scans could not be segmented.*bad"):
         predict(config, tmp_path / "out")
-    assert len(list((tmp_path / "out").iterdir())) == 1
+    (folder,) = (tmp_path / "out").iterdir()
+    assert (folder / "report.html").is_file() and not list(folder.glob("*.dcm"))
 
 
 def test_a_prepared_cohort_is_read_back(tmp_path, capsys):

@@ -24,7 +24,8 @@ def config(bundle, tmp_path, monkeypatch):
     image = nifti1.Nifti1Image(scan.image.transpose(2, 1, 0), scan.affine)
     loadsave.save(image, tmp_path / "ring.nii.gz")
     config = predict_config.get_config()
-    config.bundle, config.input = "rings", str(tmp_path / "ring.nii.gz")
+    config.bundle, config.input = str(tmp_path / "rings"), str(tmp_path / "ring.nii.gz")
+    (tmp_path / "rings").mkdir()
     config.modality = "lge"
     return config
 
@@ -38,7 +39,14 @@ def written(config, folder):
 def test_segments_need_an_orientation_or_insertions(config, tmp_path):
     folder = written(config, tmp_path / "out")
     names = {"segmentation.nii.gz", "features.json", "slices.csv", "segments.csv"}
-    names |= {"scar_rules.csv", "certificates.json", "gate.json", "overlay.png", "bullseye.png"}
+    names |= {
+        "report.html",
+        "scar_rules.csv",
+        "certificates.json",
+        "gate.json",
+        "overlay.png",
+        "bullseye.png",
+    }
     assert {path.name for path in folder.iterdir()} == {*names, "scar_rules.png"}
     features = json.loads((folder / "features.json").read_text())
     assert features["wall_mean_mm"] == pytest.approx(9, abs=0.5)

@@ -1,0 +1,429 @@
+"""The report of one segmented scan: one HTML file with every slice, its contours and its numbers.
+
+Slices are gray PNGs of the scan's own pixels, contours are SVG paths in half pixels that run along
+the pixel edges (`acsnet_jax.report.drawing.outline`), and both lie in one SVG in mm, row 0 on top,
+so that pixels that are not square look as they are. The page needs no network and no file beside
+it; without scripts it still shows all slices, and so does paper. The scan's pseudonym alone names
+it.
+"""
+
+import base64
+import io
+import math
+import pathlib
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jinja2
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+from matplotlib.path import Path
+from PIL import Image
+
+from acsnet_jax import palette
+from acsnet_jax.clinical import (
+    Features,
+    Regions,
+    areas_mm2,
+    mass_g,
+    predicted_regions,
+    reference_regions,
+)
+from acsnet_jax.files import write_text
+from acsnet_jax.report import drawing
+from acsnet_jax.types import Certificate, Route, Scan, Segmentation
+
+_TEMPLATE = pathlib.Path(__file__).with_name("scan.html.j2")
+_MOST_PIXELS = 2_400_000  # of all slices; a page of more would be slow to send
+_MARGIN_MM = 35.0
+_NOT_AVAILABLE = "not available"
+
+
+class Layer(NamedTuple):
+    """Something that is drawn over the slices, and may be hidden.
+
+    Attributes:
+        key: of the layer in the page.
+        name: for readers.
+        colour: ``#rrggbb``.
+        style: "line", "dashes", "dots", "fill" or "hatch": colours are not all that tells them
+            apart.
+        shown: at first.
+    """
+
+    key: str
+    name: str
+    colour: str
+    style: str
+    shown: bool = True
+
+
+_OURS = (
+    Layer("myocardium", "Myocardium", palette.WALL, "line"),
+    Layer("blood_pool", "Blood pool", palette.CAVITY, "fill", False),
+    Layer("gray_zone", "Gray zone", palette.GRAY_ZONE, "hatch"),
+    Layer("core", "Core scar", palette.CORE, "fill"),
+)
+_EXPERTS = (
+    Layer("expert_myocardium", "Expert: myocardium", palette.EXPERT, "dashes", False),
+    Layer("expert_enhancement", "Expert: enhancement", palette.EXPERT_SCAR, "dots", False),
+)
+
+
+class Row(NamedTuple):
+    """A clinical number; ``value`` is text with its digits, or why there is none."""
+
+    name: str
+    value: str
+    unit: str
+    note: str = ""
+
+
+class SlicePage(NamedTuple):
+    """One slice of the page.
+
+    Attributes:
+        number: from 1, apex first.
+        place: where it lies, in words.
+        height_mm: distance from the first slice.
+        picture: PNG as a data URL.
+        paths: layer to SVG path, in half pixels.
+        areas: layer to mm^2.
+        scar_share: of the slice's myocardium, in percent; None without any.
+        route: how the mask came about, in a word or two.
+        words: the certificate, in a sentence.
+    """
+
+    number: int
+    place: str
+    height_mm: float
+    picture: str
+    paths: dict[str, str]
+    areas: dict[str, float]
+    scar_share: float | None
+    route: str
+    words: str
+
+
+class Canvas(NamedTuple):
+    """What the SVGs of a page share; lengths in mm.
+
+    Attributes:
+        width: of the shown part of a slice.
+        height: of the same.
+        step_x: width of a pixel.
+        step_y: height of a pixel.
+        heart: (left, top, width, height) of the part around the LV.
+        black: intensity of the PNGs' value 0.
+        white: intensity of their value 255.
+        low: intensity that is shown black at first.
+        high: intensity that is shown white at first.
+        cropped: whether less than the whole slice is in the page.
+    """
+
+    width: float
+    height: float
+    step_x: float
+    step_y: float
+    heart: tuple[float, float, float, float]
+    black: float
+    white: float
+    low: float
+    high: float
+    cropped: bool
+
+
+def write_scan_page(
+    path: pathlib.Path,
+    segmentation: Segmentation,
+    features: Features,
+    *,
+    provenance: Mapping[str, str],
+) -> None:
+    """Write the report of one scan.
+
+    Args:
+        path: HTML file to write.
+        segmentation: what was found; experts' contours come along where the scan has labels.
+        features: of the same.
+        provenance: versions, bundle and settings, name to text; no path of the user's.
+    """
+    scan = segmentation.scan
+    ours = predicted_regions(segmentation)
+    expert = reference_regions(scan) if scan.labelled.any() else None
+    box, canvas = _canvas(scan, ours, expert)
+    layers = list(_OURS)
+    if expert is not None:
+        layers += _EXPERTS if expert.enhancement is not None else _EXPERTS[:1]
+    template = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    ).from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    text = template.render(
+        scan=scan,
+        canvas=canvas,
+        layers=layers,
+        slices=_slices(segmentation, ours, expert, box, canvas),
+        headline=headline(features),
+        rows=feature_rows(features),
+        facts=scan_facts(scan),
+        corrections=corrections_text(segmentation),
+        provenance=provenance,
+    )
+    write_text(text, path)
+
+
+def headline(features: Features) -> list[Row]:
+    """The numbers that a reader of scar looks for first."""
+    scar_ml = features.enhancement_volume_ml
+    return [
+        Row("Scar mass", _number(None if scar_ml is None else mass_g(scar_ml), 1), "g"),
+        Row("Scar of LV myocardium", _percent(features.scar_fraction), "%", "by volume"),
+        Row("Core scar of LV myocardium", _percent(features.core_fraction), "%", "by volume"),
+        Row("LV myocardial mass", _number(features.myocardial_mass_g, 0), "g", "no papillaries"),
+        Row("LV blood pool", _number(features.blood_pool_volume_ml, 0), "mL", "with papillaries"),
+    ]
+
+
+def feature_rows(features: Features) -> list[Row]:
+    """All clinical numbers, scar first."""
+
+    def mass(volume_ml: float | None) -> str:
+        return _number(None if volume_ml is None else mass_g(volume_ml), 1)
+
+    scar, core = features.enhancement_volume_ml, features.core_scar_volume_ml
+    gray = features.gray_zone_volume_ml
+    return [
+        Row("Scar (enhancement), mass", mass(scar), "g", "at 1.05 g/mL"),
+        Row("Scar (enhancement), volume", _number(scar, 1), "mL"),
+        Row("Scar of LV myocardium", _percent(features.scar_fraction), "%", "by volume"),
+        Row("Core scar, mass", mass(core), "g", "at 1.05 g/mL"),
+        Row("Core scar, volume", _number(core, 1), "mL", "FWHM: half of the maximum"),
+        Row("Core scar of LV myocardium", _percent(features.core_fraction), "%", "by volume"),
+        Row("Gray zone, mass", mass(gray), "g", "at 1.05 g/mL"),
+        Row("Gray zone, volume", _number(gray, 1), "mL", "scar that is no core"),
+        Row("LV myocardium, mass", _number(features.myocardial_mass_g, 1), "g", "at 1.05 g/mL"),
+        Row("LV myocardium, volume", _number(features.myocardial_volume_ml, 1), "mL"),
+        Row("LV blood pool, volume", _number(features.blood_pool_volume_ml, 1), "mL"),
+        Row("LV with its wall, volume", _number(features.lv_volume_ml, 1), "mL"),
+        Row("Slices with LV", f"{features.slices_used} of {features.slices}", "slices"),
+    ]
+
+
+def scan_facts(scan: Scan) -> dict[str, str]:
+    """What the scan is, name to text."""
+    slices, height, width = scan.image.shape
+    row_mm, column_mm = scan.spacing_mm
+    facts = {
+        "Modality": {"lge": "LGE", "cine": "cine"}[scan.modality],
+        "Slices": f"{slices}, apex first ({scan.provenance.slice_order_basis or 'as given'})",
+        "Matrix": f"{width} x {height} pixels",
+        "Pixel": f"{column_mm:.2f} x {row_mm:.2f} mm (across x down)",
+        "Slice distance": _distance(scan),
+    }
+    if scan.nominal_spacing:
+        facts["Spacing"] = "nominal: lengths, volumes and masses are not measured"
+    if scan.provenance.phases > 1:
+        facts["Phase"] = f"one of {scan.provenance.phases}, end-diastole"
+    facts["Read from"] = scan.provenance.format or "memory"
+    if scan.provenance.modality_basis:
+        facts["Modality known by"] = scan.provenance.modality_basis
+    if scan.labelled.any():
+        facts["Expert's contours"] = f"on {int(scan.labelled.sum())} of {slices} slices"
+    return facts
+
+
+def corrections_text(segmentation: Segmentation) -> str:
+    """The anatomical correction of the whole stack in a sentence."""
+    masks = [one for one in segmentation.certificates if not one.empty]
+    if not segmentation.certificates:
+        return "The anatomical correction was not run: masks are as the networks drew them."
+    counts = {route: sum(one.route is route for one in masks) for route in Route}
+    told = ", ".join(f"{count} {route}" for route, count in counts.items() if count)
+    valid = sum(one.valid_after for one in masks)
+    left_out = sum(not one.kept and one.route is not Route.LOST for one in masks)
+    text = f"{len(masks)} slices with a mask: {told or 'none'}; {valid} satisfy every criterion"
+    return text + (f"; {left_out} left out as beyond apex or base." if left_out else ".")
+
+
+def certificate_words(certificate: Certificate) -> str:
+    """What became of a slice's mask, in a sentence or two."""
+    if certificate.empty:
+        return "No myocardium was found on this slice."
+    failed = ", ".join(name.replace("_", " ") for name in certificate.failed_before)
+    reason = f" (failed: {failed})" if failed else ""
+    words = {
+        Route.UNTOUCHED: "As the network drew it.",
+        Route.CLEANED: f"Islands or extra holes were dropped{reason}.",
+        Route.REDECODED: f"Replaced by the autoencoder's reconstruction{reason}.",
+        Route.MOVED: f"Moved {certificate.alpha:.0%} of the way to a plausible shape{reason}.",
+        Route.STAND_IN: f"Replaced by the nearest plausible shape that fits this grid{reason}.",
+        Route.LOST: f"Lost: nothing plausible was found{reason}. The slice is left out.",
+    }[certificate.route]
+    if certificate.pixels_changed:
+        words += f" {certificate.area_changed_mm2:.0f} mm² changed"
+        if certificate.scar_moved_mm3:
+            words += f", {certificate.scar_moved_mm3 / 1000:.2f} mL of scar crossed the wall's edge"
+        words += "."
+    if not certificate.kept and certificate.route is not Route.LOST:
+        words += " Left out of the result: beyond apex or base."
+    elif certificate.valid_after:
+        words += " It satisfies every anatomical criterion."
+    elif certificate.route is not Route.LOST:
+        words += " It does not satisfy every anatomical criterion."
+    return words
+
+
+def _distance(scan: Scan) -> str:
+    gaps = np.diff(scan.positions_mm)
+    if not len(gaps):
+        return "one slice: no distance, and no volume"
+    if np.ptp(gaps) < 0.05 * gaps.mean():
+        return f"{gaps.mean():.1f} mm"
+    return f"{gaps.min():.1f} to {gaps.max():.1f} mm"
+
+
+def _canvas(scan: Scan, ours: Regions, expert: Regions | None) -> tuple[drawing.Extent, Canvas]:
+    """The part of the slices that the page holds, and how it is shown."""
+    regions = [ours] if expert is None else [ours, expert]
+    _, height, width = scan.image.shape
+    row_mm, column_mm = scan.spacing_mm
+    box = drawing.Extent(slice(0, height), slice(0, width))
+    cropped = scan.image.size > _MOST_PIXELS
+    if cropped:
+        box = drawing.crop_box([r.lv for r in regions], scan.spacing_mm, margin_mm=_MARGIN_MM)
+    view = drawing.view_of(scan, regions)
+    heart = view.box
+    shown = scan.image[:, box.rows, box.columns]
+    black = min(float(shown.min()), view.black)
+    white = max(float(np.percentile(shown, 99.95)), view.white)
+    return box, Canvas(
+        width=(box.columns.stop - box.columns.start) * column_mm,
+        height=(box.rows.stop - box.rows.start) * row_mm,
+        step_x=column_mm,
+        step_y=row_mm,
+        heart=(
+            (heart.columns.start - box.columns.start) * column_mm,
+            (heart.rows.start - box.rows.start) * row_mm,
+            (heart.columns.stop - heart.columns.start) * column_mm,
+            (heart.rows.stop - heart.rows.start) * row_mm,
+        ),
+        black=black,
+        white=white,
+        low=view.black,
+        high=view.white,
+        cropped=cropped,
+    )
+
+
+def _slices(
+    segmentation: Segmentation,
+    ours: Regions,
+    expert: Regions | None,
+    box: drawing.Extent,
+    canvas: Canvas,
+) -> list[SlicePage]:
+    scan = segmentation.scan
+    masks = {
+        "myocardium": ours.myocardium,
+        "blood_pool": ours.blood_pool,
+        "enhancement": segmentation.enhancement,
+        "gray_zone": segmentation.enhancement & ~segmentation.core,
+        "core": segmentation.core,
+    }
+    if expert is not None:
+        masks["expert_myocardium"] = expert.myocardium
+        if expert.enhancement is not None:
+            masks["expert_enhancement"] = expert.enhancement
+    areas = {name: areas_mm2(mask, scan.spacing_mm) for name, mask in masks.items()}
+    pages = []
+    for k in range(len(scan.image)):
+        here = {name: float(area[k]) for name, area in areas.items()}
+        wall = here["myocardium"]
+        pages.append(
+            SlicePage(
+                number=k + 1,
+                place={0: "apex", len(scan.image) - 1: "base"}.get(k, ""),
+                height_mm=float(scan.positions_mm[k] - scan.positions_mm[0]),
+                picture=_png(gray_levels(scan.image[k][box], canvas)),
+                paths={
+                    name: svg_path(mask[k][box])
+                    for name, mask in masks.items()
+                    if name != "enhancement"
+                },
+                areas=here,
+                scar_share=100 * here["enhancement"] / wall if wall else None,
+                route=_route(segmentation, k),
+                words=_words(segmentation, k),
+            )
+        )
+    return pages
+
+
+def _route(segmentation: Segmentation, index: int) -> str:
+    if not segmentation.certificates:
+        return "as drawn" if segmentation.kept[index] else "left out"
+    certificate = segmentation.certificates[index]
+    if certificate.empty:
+        return "no LV"
+    if not certificate.kept and certificate.route is not Route.LOST:
+        return "left out"
+    return str(certificate.route)
+
+
+def _words(segmentation: Segmentation, index: int) -> str:
+    if segmentation.certificates:
+        return certificate_words(segmentation.certificates[index])
+    return "The anatomical correction was not run."
+
+
+def gray_levels(
+    image: Float32[np.ndarray, "height width"], canvas: Canvas
+) -> UInt8[np.ndarray, "height width"]:
+    """Intensities as the levels of a PNG, from ``canvas.black`` to ``canvas.white``."""
+    scaled = (image - canvas.black) / (canvas.white - canvas.black)
+    return np.rint(255 * np.clip(scaled, 0.0, 1.0)).astype(np.uint8)
+
+
+def _png(levels: UInt8[np.ndarray, "height width"]) -> str:
+    file = io.BytesIO()
+    Image.fromarray(levels).save(file, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+
+
+def svg_path(mask: Bool[np.ndarray, "height width"]) -> str:
+    """The outlines of a mask as SVG path data, in half pixels from the outer corner of pixel 0.
+
+    Args:
+        mask: one slice.
+
+    Returns:
+        Closed curves, holes wound the other way; "" for an empty mask.
+    """
+    path = drawing.outline(mask)
+    if path is None:
+        return ""
+    assert path.codes is not None
+    codes = np.asarray(path.codes)
+    corners = np.asarray(path.vertices) * 2 + 1  # pixel centres stand at whole numbers
+    parts: list[str] = []
+    last = np.zeros(2, int)
+    for corner, code in zip(np.rint(corners).astype(int), codes, strict=True):
+        if code == Path.MOVETO:
+            parts.append(f"M{corner[0]} {corner[1]}l")
+        elif code == Path.CLOSEPOLY:
+            parts.append("z")
+            continue
+        elif (corner != last).any():
+            parts.append(f"{corner[0] - last[0]} {corner[1] - last[1]} ")
+        last = corner
+    return "".join(parts).replace(" z", "z")
+
+
+def _number(value: float | None, digits: int) -> str:
+    if value is None or not math.isfinite(value):
+        return _NOT_AVAILABLE
+    return f"{value:.{digits}f}"
+
+
+def _percent(fraction: float | None) -> str:
+    return _number(None if fraction is None else 100 * fraction, 1)
