@@ -32,11 +32,16 @@ from acsnet_jax.training.spill import Spill
 from acsnet_jax.types import InputError, Label, Scan
 from benchmarks import record
 
-_RUN = flags.DEFINE_string("run", None, "Folder of a finished cross-validation.", required=True)
+_RUN = flags.DEFINE_string("run", "", "Folder of a finished cross-validation.")
 _CINE = flags.DEFINE_string("cine", None, "Cohort of cine scans; none without it.")
 _CINE_FORMAT = flags.DEFINE_string("cine_format", "acdc", "Its format.")
 _PATIENTS = flags.DEFINE_integer("patients", 10, "Of each kind.")
-_OUT = flags.DEFINE_string("out", "", "Folder of the JSON; benchmarks/results by default.")
+_OUT = flags.DEFINE_string(
+    "out",
+    "",
+    "Folder of the JSON; benchmarks/results by default.",
+    allow_override=True,  # tests import several benchmarks
+)
 
 Spoil = Callable[[Scan, np.random.Generator], Scan]
 
@@ -177,6 +182,8 @@ def study(networks: FoldNetworks, cine: list[Scan], patients: int) -> list[dict]
 
 def main(argv: list[str]) -> None:
     del argv
+    if not _RUN.value:
+        raise InputError("name the folder of a finished cross-validation with --run=DIR")
     cine = []
     if _CINE.value:
         layout: Any = _CINE_FORMAT.value  # a wrong one is told by the reader

@@ -26,8 +26,13 @@ from acsnet_jax.ops.host import fill_holes, label_components
 from acsnet_jax.types import InputError, Label, Scan
 from benchmarks.record import print_table
 
-_ROOT = flags.DEFINE_string("root", None, "ACDC's folder.", required=True)
-_OUT = flags.DEFINE_string("out", "runs/insertions", "Folder of the results.")
+_ROOT = flags.DEFINE_string("root", "", "ACDC's folder.")
+_OUT = flags.DEFINE_string(
+    "out",
+    "runs/insertions",
+    "Folder of the results.",
+    allow_override=True,  # tests import several benchmarks
+)
 
 _STEP_DEG = 2
 _NEAR_MM = 4.5
@@ -60,6 +65,8 @@ class Found(NamedTuple):
 
 def main(argv: list[str]) -> None:
     del argv
+    if not _ROOT.value:
+        raise InputError("name ACDC's folder with --root=DIR")
     records = [judge(read_acdc(folder), folder) for folder in acdc_patients(_ROOT.value)]
     found = [one for one in records if one.found_deg is not None]
     errors = np.concatenate([one.errors_deg for one in found])

@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
-# Several tests compile the same programs anew; one session compiles each once.
+# Several tests compile the same programs anew; one session, with the workers of pytest-xdist, which
+# inherit the environment, compiles each once.
 _CACHE = tempfile.TemporaryDirectory(prefix="acsnet-tests-")
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # set it to keep programs between sessions
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
     jax.config.update("jax_compilation_cache_dir", _CACHE.name)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

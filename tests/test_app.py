@@ -117,7 +117,7 @@ def another(config, key):
         return "some=text", "some=text"
     if allowed.kind is int:
         return "7", 7
-    if configs.typing.get_origin(allowed.kind) is tuple:
+    if allowed.kind is tuple or configs.typing.get_origin(allowed.kind) is tuple:
         return "5,6", (5, 6)
     return "0.375", 0.375
 

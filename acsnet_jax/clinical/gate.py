@@ -75,13 +75,13 @@ class GateLimits:
         contrast: at least.
     """
 
-    wall_confidence: float = 0.85
-    scar_confidence: float = 0.5
-    left_out_ml: float = 4.0
-    changed_share: float = 0.03
+    wall_confidence: float = 0.856
+    scar_confidence: float = 0.653
+    left_out_ml: float = 6.1
+    changed_share: float = 0.029
     lost_share: float = 0.0
-    shift_mm: float = 5.6
-    contrast: float = 0.9
+    shift_mm: float = 5.8
+    contrast: float = 1.06
 
 
 class Judgement(NamedTuple):

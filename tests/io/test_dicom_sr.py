@@ -17,7 +17,7 @@ from acsnet_jax.types import Segmentation
 
 WALL, BLOOD, VENTRICLE = ("SCT", "49848007"), ("SCT", "87612001"), ("SCT", "87878005")
 SCAR, CORE, GRAY = ("SCT", "12402003"), ("99ACSNET", "core-scar"), ("99ACSNET", "gray-zone")
-VOLUME, LV_MASS = ("SCT", "118565006"), ("LN", "18087-7")
+VOLUME, MASS, LV_MASS = ("SCT", "118565006"), ("SCT", "118538004"), ("LN", "18087-7")
 SHARE = ("99ACSNET", "share-of-wall")
 SEGMENTS = {WALL: 1, BLOOD: 2, SCAR: 3, GRAY: 4, CORE: 5}
 
@@ -91,10 +91,13 @@ def test_each_feature_is_told_in_its_unit(written):
         (WALL, VOLUME): (features["myocardial_volume_ml"], ml),
         (BLOOD, VOLUME): (features["blood_pool_volume_ml"], ml),
         (VENTRICLE, VOLUME): (features["lv_volume_ml"], ml),
+        (SCAR, MASS): (features["enhancement_mass_g"], gram),
         (SCAR, VOLUME): (features["enhancement_volume_ml"], ml),
         (SCAR, SHARE): (100 * features["scar_fraction"], percent),
+        (CORE, MASS): (features["core_scar_mass_g"], gram),
         (CORE, VOLUME): (features["core_scar_volume_ml"], ml),
         (CORE, SHARE): (100 * features["core_fraction"], percent),
+        (GRAY, MASS): (features["gray_zone_mass_g"], gram),
         (GRAY, VOLUME): (features["gray_zone_volume_ml"], ml),
     }
     found = values(path)

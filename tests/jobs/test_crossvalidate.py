@@ -82,7 +82,9 @@ def test_every_patient_is_judged_once_by_networks_that_never_saw_it(finished):
         kept = folder / "held_out" / f"fold{number}"
         assert sorted(path.stem for path in kept.glob("*.npz")) == fold
         scores = json.loads((kept / "rule.json").read_text())
-        assert scores[0]["agreement"] == max(score["agreement"] for score in scores)
+        best = max(score["agreement"] for score in scores)
+        alike = [score for score in scores if score["agreement"] >= best - 0.02]
+        assert abs(scores[0]["bias"]) == min(abs(score["bias"]) for score in alike)
     certificates = json.loads((folder / "report" / "certificates.json").read_text())
     assert {one["scan_id"] for one in certificates} <= {x for fold in folds for x in fold}
 

@@ -65,6 +65,23 @@ def test_agreement_is_the_mean_of_dice_and_of_the_volumes():
         assert score.agreement == pytest.approx((score.dice + 0.5) / 2)
 
 
+def test_of_rules_that_agree_alike_the_least_biased_is_taken():
+    """One finds nine tenths of both scars; one makes up in the first what the other lacks."""
+    values = np.zeros((2, 40, 40), np.float32)
+    drawn = np.zeros(values.shape, bool)
+    drawn[:, 10:20, 5:15], values[:, 10:19, 5:15] = True, 0.6
+    second = make_case(1)._replace(probability=values.copy(), drawn=drawn)
+    values[:, 30:32, 20:30] = 0.4
+    cases = [second._replace(probability=values), second]
+    grid = dataclasses.replace(GRID, erosions=(0,), min_ml=(0.0,), tolerance=0.0)
+    best, scores = fit_scar_rule(cases, grid=grid)
+    taken, ranked = fit_scar_rule(cases, grid=dataclasses.replace(grid, tolerance=0.05))
+    assert (best.scar_threshold, taken.scar_threshold) == (0.5, 0.3)
+    assert scores[0].bias == pytest.approx(-0.1) and ranked[0].bias == 0
+    assert scores[0].agreement - 0.05 < ranked[0].agreement < scores[0].agreement
+    assert [score.rule for score in ranked] == [score.rule for score in scores[::-1]]
+
+
 def test_small_findings_of_healthy_patients_are_refused_and_scars_are_kept():
     """0.72 mL where nothing was drawn, 2 mL and more where a scar was."""
     cases = [make_case(6, drawn=False), make_case(6, drawn=False), make_case(10), make_case(14)]
