@@ -139,7 +139,11 @@ def _write(
         write_json(gate, temporary / "gate.json")
         report.overlay(segmentation, temporary / "overlay.png")
         report.write_scan_page(
-            temporary / "report.html", segmentation, assessment.features, provenance=provenance
+            temporary / "report.html",
+            segmentation,
+            assessment.features,
+            provenance=provenance,
+            judgement=judgement,
         )
         if dicom and segmentation.scan.planes:
             _write_dicom(segmentation, assessment.features, temporary)

@@ -23,6 +23,7 @@ from PIL import Image
 from acsnet_jax import palette
 from acsnet_jax.clinical import (
     Features,
+    Judgement,
     Regions,
     areas_mm2,
     mass_g,
@@ -139,6 +140,7 @@ def write_scan_page(
     features: Features,
     *,
     provenance: Mapping[str, str],
+    judgement: Judgement | None = None,
 ) -> None:
     """Write the report of one scan.
 
@@ -147,6 +149,7 @@ def write_scan_page(
         segmentation: what was found; experts' contours come along where the scan has labels.
         features: of the same.
         provenance: versions, bundle and settings, name to text; no path of the user's.
+        judgement: what the gate says of it.
     """
     scan = segmentation.scan
     ours = predicted_regions(segmentation)
@@ -167,6 +170,7 @@ def write_scan_page(
         rows=feature_rows(features),
         facts=scan_facts(scan),
         corrections=corrections_text(segmentation),
+        judgement=judgement,
         provenance=provenance,
     )
     write_text(text, path)

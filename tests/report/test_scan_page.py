@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 from skimage.draw import polygon2mask
 
-from acsnet_jax.clinical import features
+from acsnet_jax.clinical import Judgement, features, measure_signs
 from acsnet_jax.report import write_scan_page
 from acsnet_jax.report.scan_page import (
     certificate_words,
@@ -315,3 +315,12 @@ def test_the_contour_on_the_screen_is_where_the_mask_is(browsed):
     np.testing.assert_array_equal(green, mask)
     # 48 x 48 pixels of 1.25 x 1.5 mm: the picture is as broad as they are.
     assert width / height == pytest.approx(1.25 / 1.5, abs=0.01)
+
+
+def test_the_gate_says_its_verdict_and_reasons(make_segmentation, tmp_path):
+    segmentation = make_segmentation()
+    judgement = Judgement("look at it", ("the LV jumps <12 mm>",), measure_signs(segmentation))
+    path = tmp_path / "report.html"
+    write_scan_page(path, segmentation, features(segmentation), provenance={}, judgement=judgement)
+    text = path.read_text(encoding="utf-8")
+    assert "The gate: look at it." in text and "The LV jumps &lt;12 mm&gt;." in text
