@@ -16,7 +16,7 @@ from typing import Any
 
 import ml_collections
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 from scipy import ndimage
 
 from acsnet_jax import bundle as bundles
@@ -182,6 +182,7 @@ def study(networks: FoldNetworks, cine: list[Scan], patients: int) -> list[dict]
 
 def main(argv: list[str]) -> None:
     del argv
+    logging.set_verbosity(logging.WARNING)  # Orbax tells of every file that it reads
     if not _RUN.value:
         raise InputError("name the folder of a finished cross-validation with --run=DIR")
     cine = []
