@@ -4,6 +4,7 @@ Text and JSON that come from outside are read here too: of limited size, and dam
 """
 
 import contextlib
+import hashlib
 import json
 import pathlib
 import secrets
@@ -109,6 +110,12 @@ def read_json(path: pathlib.Path, *, fix: str = "copy it again") -> Any:
         return json.loads(text)
     except (RecursionError, ValueError) as error:
         raise InputError(f"{path}: not JSON, truncated: {fix}") from error
+
+
+def sha256(path: pathlib.Path) -> str:
+    """The digest of a file's bytes, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_text(text: str, path: pathlib.Path) -> None:

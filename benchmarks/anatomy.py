@@ -52,7 +52,7 @@ TOLERANCE = 1e-4  # relative; of millimetres at least 1e-3, of other measures 1e
 
 _BATCHES = flags.DEFINE_list("batches", "1,4,16,64,256,1024,4096,16384,65536", "Masks at once.")
 _EXACT = flags.DEFINE_integer("exact", 0, "Compare so many random masks with the oracle instead.")
-_OUT = flags.DEFINE_string("out", "", "Folder of the JSON file; benchmarks/results by default.")
+flags.declare_key_flag("out")
 
 
 def main(argv: list[str]) -> None:
@@ -64,7 +64,7 @@ def main(argv: list[str]) -> None:
         results, name = exactness(_EXACT.value), "anatomy_exactness"
     else:
         results, name = speed([int(batch) for batch in _BATCHES.value]), "anatomy"
-    print(record.write(name, results, folder=_OUT.value))
+    print(record.write(name, results, folder=record.OUT.value))
 
 
 def speed(batches: list[int]) -> dict:

@@ -14,21 +14,18 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-import ml_collections
 import numpy as np
 from absl import app, flags, logging
 from scipy import ndimage
 
-from acsnet_jax import bundle as bundles
-from acsnet_jax import clinical, prior
+from acsnet_jax import clinical
 from acsnet_jax.evaluation.nested import unseeing_bundle
 from acsnet_jax.io import read_cohort
+from acsnet_jax.jobs.crossvalidate import read_inputs
 from acsnet_jax.metrics import stack_dice
 from acsnet_jax.pipeline import Bundle
-from acsnet_jax.training.cohort import CohortOptions, read_labelled
 from acsnet_jax.training.folds import FoldNetworks, segment_or_nothing
-from acsnet_jax.training.settings import Config, from_config
-from acsnet_jax.training.spill import Spill
+from acsnet_jax.training.runs import run_config
 from acsnet_jax.types import InputError, Label, Scan
 from benchmarks import record
 
@@ -36,12 +33,7 @@ _RUN = flags.DEFINE_string("run", "", "Folder of a finished cross-validation.")
 _CINE = flags.DEFINE_string("cine", None, "Cohort of cine scans; none without it.")
 _CINE_FORMAT = flags.DEFINE_string("cine_format", "acdc", "Its format.")
 _PATIENTS = flags.DEFINE_integer("patients", 10, "Of each kind.")
-_OUT = flags.DEFINE_string(
-    "out",
-    "",
-    "Folder of the JSON; benchmarks/results by default.",
-    allow_override=True,  # tests import several benchmarks
-)
+flags.declare_key_flag("out")
 
 Spoil = Callable[[Scan, np.random.Generator], Scan]
 
@@ -144,15 +136,9 @@ def verdict_of(scan: Scan, bundle: Bundle) -> tuple[str, float]:
 
 def networks_of(run: pathlib.Path) -> FoldNetworks:
     """The trained networks of a finished cross-validation."""
-    config: Config = ml_collections.ConfigDict(json.loads((run / "config.json").read_text()))
-    data = from_config(CohortOptions, config.data)
-    scans, cine = read_labelled(data, Spill(run, data.memory_gb))
-    corrector = bundles.load_corrector(
-        config.corrector or prior.SHIPPED, correction=config.correction.to_dict()
-    )
+    config = run_config(run)
     dealt = json.loads((run / "folds.json").read_text())
-    lge = [scan for scan in scans if scan.modality == "lge"]
-    return FoldNetworks(config, lge, cine, corrector, dealt, run)
+    return FoldNetworks(config, *read_inputs(config, run), dealt, run)
 
 
 def study(networks: FoldNetworks, cine: list[Scan], patients: int) -> list[dict]:
@@ -191,7 +177,7 @@ def main(argv: list[str]) -> None:
         cine = [scan for scan in read_cohort(_CINE.value, layout) if scan.labelled.any()]
     rows = study(networks_of(pathlib.Path(_RUN.value)), cine, _PATIENTS.value)
     record.print_table([*rows[0]], [[*row.values()] for row in rows])
-    record.write("bad_studies", {"rows": rows}, folder=_OUT.value)
+    record.write("bad_studies", {"rows": rows}, folder=record.OUT.value)
 
 
 if __name__ == "__main__":

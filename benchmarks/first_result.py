@@ -27,7 +27,7 @@ from acsnet_jax.preprocess.grid import grid_over
 from benchmarks import record
 
 _BUNDLE = flags.DEFINE_string("bundle", str(prior.SHIPPED), "A trained stage 3; else the prior.")
-_OUT = flags.DEFINE_string("out", "", "Folder for the results.")
+flags.declare_key_flag("out")
 _STARTED = flags.DEFINE_float("started", 0.0, "Be a process that is timed; it began then.")
 
 _SLICES, _PIXELS, _SPACING_MM = 12, (200, 180), (1.3, 1.3)
@@ -43,7 +43,7 @@ def main(_) -> None:
     record.print_table(("process", *first), rows)
     results = {"slices": _SLICES, "pixels": _PIXELS, "first": first, "second": second}
     results["seconds_ratio"] = first["seconds"] / second["seconds"]
-    print(record.write("first_result", results, folder=_OUT.value))
+    print(record.write("first_result", results, folder=record.OUT.value))
 
 
 def timed_process(cache: str) -> dict[str, float]:

@@ -24,15 +24,10 @@ from acsnet_jax.files import write_json
 from acsnet_jax.io.acdc import acdc_patients, read_acdc
 from acsnet_jax.ops.host import fill_holes, label_components
 from acsnet_jax.types import InputError, Label, Scan
-from benchmarks.record import print_table
+from benchmarks import record
 
 _ROOT = flags.DEFINE_string("root", "", "ACDC's folder.")
-_OUT = flags.DEFINE_string(
-    "out",
-    "runs/insertions",
-    "Folder of the results.",
-    allow_override=True,  # tests import several benchmarks
-)
+flags.declare_key_flag("out")
 
 _STEP_DEG = 2
 _NEAR_MM = 4.5
@@ -77,8 +72,11 @@ def main(argv: list[str]) -> None:
         for name, values in (("insertions", errors), ("middle of the septum", middles))
     ]
     print(f"{len(found)} of {len(records)} patients: a septum was found in the picture")
-    print_table(header, rows)
-    write_json([one._asdict() for one in records], pathlib.Path(_OUT.value) / "insertions.json")
+    record.print_table(header, rows)
+    write_json(
+        [one._asdict() for one in records],
+        pathlib.Path(record.OUT.value or "runs/insertions") / "insertions.json",
+    )
 
 
 def share(values: np.ndarray, limit_deg: float) -> str:

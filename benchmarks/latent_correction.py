@@ -49,7 +49,7 @@ _POPULATION = flags.DEFINE_list(
 _DIMENSIONS = flags.DEFINE_list("dimensions", "1,2,4", "Latent dimension, times the system's own.")
 _SEQUENTIAL = flags.DEFINE_integer("sequential", 48, "Masks for the sequential reference.")
 _BLOCK = flags.DEFINE_integer("block", 0, "Masks decoded at once; 0 for the default of the device.")
-_OUT = flags.DEFINE_string("out", "", "Folder of JSON and plot; benchmarks/results by default.")
+flags.declare_key_flag("out")
 
 DISTINCT = 1024
 MASKS = 256  # at once, while something else grows
@@ -92,7 +92,7 @@ def main(argv: list[str]) -> None:
         "dimension_grows": [grow_dimension(world, int(times)) for times in _DIMENSIONS.value],
     }
     show(results)
-    path = record.write("latent_correction", results, folder=_OUT.value)
+    path = record.write("latent_correction", results, folder=record.OUT.value)
     plot(results, path.with_suffix(".png"))
     print(path)
 

@@ -16,21 +16,17 @@ no correction, no neighbours. Writes under DIR:
 import logging
 import os
 import pathlib
-from typing import Any
 
 from absl import app, flags
 from absl import logging as absl_logging
 
-from acsnet_jax.io import read_cohort
-from acsnet_jax.synthesis.phantom import make_cohort
-from acsnet_jax.types import InputError, Scan
-from benchmarks import plain_folds
+from benchmarks import cohorts, plain_folds, record
 
 _FOLDS = flags.DEFINE_string("folds", None, "folds.json of a cross-validation.", required=True)
 _FORMAT = flags.DEFINE_string("format", "phantom", "Of the cohort, as config.data.format.")
 _ROOT = flags.DEFINE_string("root", None, "The cohort's folder.")
 _PATIENTS = flags.DEFINE_integer("patients", 40, "Number of phantoms.")
-_OUT = flags.DEFINE_string("out", "runs/plain_unet", "Folder of the results.")
+flags.declare_key_flag("out")
 _EPOCHS = flags.DEFINE_integer("epochs", 70, "Passes over the training slices.")
 _FILTERS = flags.DEFINE_list("filters", "12,24,48,96,192", "Of each level, finest first.")
 _RATE = flags.DEFINE_float("learning_rate", 2e-3, "Of Adam, at first.")
@@ -44,7 +40,7 @@ def main(argv: list[str]) -> None:
     del argv
     absl_logging.use_absl_handler()
     absl_logging.set_verbosity(absl_logging.INFO)
-    out = pathlib.Path(_OUT.value)
+    out = pathlib.Path(record.OUT.value or "runs/plain_unet")
     plain_folds.torch_network().use_threads(len(os.sched_getaffinity(0)))
     options = plain_folds.Options(
         filters=tuple(int(count) for count in _FILTERS.value),
@@ -55,18 +51,9 @@ def main(argv: list[str]) -> None:
         mirror=_MIRROR.value,
         seed=_SEED.value,
     )
-    found = plain_folds.run_folds(read(), pathlib.Path(_FOLDS.value), out, options)
+    scans = cohorts.read(_FORMAT.value, _ROOT.value, patients=_PATIENTS.value)
+    found = plain_folds.run_folds(scans, pathlib.Path(_FOLDS.value), out, options)
     logging.info("%d patients; done: %s", len(found), out / "challenge.md")
-
-
-def read() -> list[Scan]:
-    """The cohort."""
-    if _FORMAT.value == "phantom":
-        return make_cohort(_PATIENTS.value, 0, modality="lge", size=160)
-    if _ROOT.value is None:
-        raise InputError(f"--format={_FORMAT.value} needs the cohort's folder: --root=DIR")
-    layout: Any = _FORMAT.value  # a wrong one is told by the reader
-    return read_cohort(_ROOT.value, layout)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+from absl import flags
 
 from acsnet_jax.files import write_json
+
+OUT = flags.DEFINE_string(
+    "out", "", "Folder of the results; benchmarks/results for JSON, runs/NAME for what is large."
+)
+"""Defined once: a test imports several benchmarks."""
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "scipy", "scikit-image", "opencv-python-headless")

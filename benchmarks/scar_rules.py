@@ -22,37 +22,34 @@ from acsnet_jax.evaluation.scar_rules import (
 )
 from acsnet_jax.evaluation.summary import Summary
 from acsnet_jax.files import write_json
-from acsnet_jax.io import read_cohort
-from acsnet_jax.synthesis.phantom import make_cohort
-from acsnet_jax.types import InputError, Scan
-from benchmarks.record import print_table
+from benchmarks import cohorts, record
 
 _FORMAT = flags.DEFINE_string("format", "phantom", "Of the cohort, as config.data.format.")
 _ROOT = flags.DEFINE_string("root", None, "The cohort's folder.")
 _PATIENTS = flags.DEFINE_integer("patients", 20, "Number of phantoms.")
-_OUT = flags.DEFINE_string("out", "runs/scar_rules", "Folder of the results.")
+flags.declare_key_flag("out")
 
 _HEADER = ("rule", "Dice", "bias mL", "SD mL", "error mL", "bias % MYO", "15% alike", "healthy mL")
 
 
 def main(argv: list[str]) -> None:
     del argv
-    scans = read()
+    scans = cohorts.read(_FORMAT.value, _ROOT.value, patients=_PATIENTS.value)
     results: dict[str, Any] = {}
     for setting in SETTINGS:
-        records = [record for scan in scans for record in compare_rules(scan, setting)]
+        records = [one for scan in scans for one in compare_rules(scan, setting)]
         rows = rule_rows(records)
         print(
             f"\n{setting}: {rows[0].dice.n} patients with infarct, {rows[0].healthy_ml.n} without"
         )
-        print_table(_HEADER, [_shown(row) for row in rows])
-        results[setting] = [record._asdict() for record in records]
+        record.print_table(_HEADER, [_shown(row) for row in rows])
+        results[setting] = [one._asdict() for one in records]
     cores = [one for one in map(compare_no_reflow, scans) if one.found_ml is not None]
     print("\nno-reflow, given the expert's infarct")
     header = ("patients with", "found", "without", "false", "truth mL", "ours mL", "Dice of all")
-    print_table(header, [_no_reflow(cores)])
+    record.print_table(header, [_no_reflow(cores)])
     results["no_reflow"] = [one._asdict() for one in cores]
-    write_json(results, pathlib.Path(_OUT.value) / "scar_rules.json")
+    write_json(results, pathlib.Path(record.OUT.value or "runs/scar_rules") / "scar_rules.json")
 
 
 def _shown(row: RuleRow) -> tuple[str, ...]:
@@ -90,16 +87,6 @@ def _no_reflow(records: list[NoReflowRecord]) -> tuple[str, ...]:
         f"{ours:.1f}",
         f"{2 * both / (truth + ours):.2f}" if truth + ours else "n/a",
     )
-
-
-def read() -> list[Scan]:
-    """The cohort."""
-    if _FORMAT.value == "phantom":
-        return make_cohort(_PATIENTS.value, 0, modality="lge", size=160)
-    if _ROOT.value is None:
-        raise InputError(f"--format={_FORMAT.value} needs the cohort's folder: --root=DIR")
-    layout: Any = _FORMAT.value  # a wrong one is told by the reader
-    return read_cohort(_ROOT.value, layout)
 
 
 if __name__ == "__main__":

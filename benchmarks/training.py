@@ -68,7 +68,7 @@ _COMPILE = flags.DEFINE_list(
 _PARTS = flags.DEFINE_list("parts", "16", "Batches at which the parts of a step are timed.")
 _BF16 = flags.DEFINE_bool("bf16", None, "Also compute in bfloat16; by default on a GPU.")
 _PEAK = flags.DEFINE_float("peak_tflops", 0.0, "Of the device, in bfloat16, if it is not known.")
-_OUT = flags.DEFINE_string("out", "", "Folder of the JSON; benchmarks/results by default.")
+flags.declare_key_flag("out")
 
 PHANTOMS = 12
 STEPS = 1000  # of a pretended run, for the course of the learning rate
@@ -144,7 +144,7 @@ def main(argv: list[str]) -> None:
             found = race(shape, batch, rival, compiled=not failure and batch in compile_batches())
             results["networks"].append(found)
             show(found)
-    print(record.write("training", results, folder=_OUT.value))
+    print(record.write("training", results, folder=record.OUT.value))
 
 
 def torch_rival() -> Any:

@@ -1,5 +1,6 @@
 """Strict by default: two fake devices, strict promotion, checked shapes; warnings are errors."""
 
+import logging
 import os
 import pathlib
 import tempfile
@@ -49,6 +50,16 @@ def room_for_programs():
     maps = pathlib.Path("/proc/self/maps")
     if maps.is_file() and len(maps.read_text().splitlines()) > _MANY_MAPS:
         jax.clear_caches()
+
+
+@pytest.fixture(autouse=True)
+def own_logger():
+    """Gives the package's logger back as it was: an entry point takes it over for its process."""
+    logger = logging.getLogger("acsnet_jax")
+    before = logger.handlers[:], logger.propagate, logger.level
+    yield
+    logger.handlers[:], logger.propagate, level = before
+    logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

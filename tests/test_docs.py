@@ -128,7 +128,7 @@ def check_entry_point(name, arguments):
 
 def check_benchmark(name, arguments):
     source = (ROOT / "benchmarks" / f"{name}.py").read_text()
-    known = set(re.findall(r'DEFINE_\w+\(\s*"(\w+)"', source))
+    known = set(re.findall(r'(?:DEFINE_\w+|declare_key_flag)\(\s*"(\w+)"', source))
     assert {word.removeprefix("--").split("=")[0] for word in arguments} <= known
 
 

@@ -39,7 +39,7 @@ from acsnet_jax.clinical.segments import (
     segment_map,
 )
 from acsnet_jax.clinical.thresholds import RULE_NAMES, ScarByRule, scar_by_rules
-from acsnet_jax.clinical.volumes import areas_mm2, mass_g
+from acsnet_jax.clinical.volumes import MM3_PER_ML, areas_mm2, mass_g
 from acsnet_jax.types import MaskStack, Scan, Segmentation
 
 STUDY = "study"
@@ -48,7 +48,6 @@ LARGE_INFARCT = 0.15
 """Of the LV's mass, above which an infarct counts as large."""
 
 _NO_WALL = NotAvailable("no slice has a wall that encloses a cavity")
-_MM3_PER_ML = 1000.0
 
 
 class SliceFeatures(NamedTuple):
@@ -280,7 +279,7 @@ def _slices(regions: Regions, scan: Scan, findings: Findings) -> tuple[SliceFeat
 
 
 def _slab_g(area_mm2: float, extent_mm: float) -> float:
-    return mass_g(area_mm2 * extent_mm / _MM3_PER_ML)
+    return mass_g(area_mm2 * extent_mm / MM3_PER_ML)
 
 
 def _rules(

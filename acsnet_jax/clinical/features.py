@@ -26,7 +26,7 @@ from acsnet_jax.clinical.findings import (
     transmural,
 )
 from acsnet_jax.clinical.scar import core_scar
-from acsnet_jax.clinical.volumes import mass_g, volume_ml
+from acsnet_jax.clinical.volumes import mass_g, piece_volumes_ml, volume_ml
 from acsnet_jax.ops.host import fill_holes
 from acsnet_jax.types import InputError, Label, MaskStack, Scan, Segmentation
 
@@ -218,7 +218,11 @@ def measured(regions: Regions, scan: Scan, findings: Findings) -> Features:
 
     infarct_ml, no_reflow_ml = ml(findings.infarct), ml(findings.no_reflow)
     scar_ml, core_ml, gray_ml = ml(enhancement), ml(core), ml(gray)
-    pieces = lifted(lambda mask, _: _pieces(mask, scan), findings.infarct, findings.extents_mm)
+    pieces = lifted(
+        lambda mask, _: piece_volumes_ml(mask, scan.positions_mm, scan.spacing_mm),
+        findings.infarct,
+        findings.extents_mm,
+    )
     given = samples(findings, findings.infarct)
     values = {
         "lv_volume_ml": ml(regions.lv),
@@ -266,17 +270,6 @@ def _parts(
     if not isinstance(findings.no_reflow, NotAvailable):
         gray &= ~findings.no_reflow
     return regions.enhancement, regions.core, gray
-
-
-def _pieces(infarct: MaskStack, scan: Scan) -> tuple[float, ...]:
-    """Volumes in mL of the pieces of an infarct, largest first."""
-    labels = np.zeros(infarct.shape, np.int32)
-    count = int(np.asarray(ndimage.label(infarct, _TOUCHING, output=labels)))
-    volumes = [
-        volume_ml(labels == piece, scan.positions_mm, scan.spacing_mm)
-        for piece in range(1, count + 1)
-    ]
-    return tuple(sorted(volumes, reverse=True))
 
 
 def _ends(regions: Regions) -> list[str]:

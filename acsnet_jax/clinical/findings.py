@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Float64
 from acsnet_jax.clinical.availability import NotAvailable, lifted
 from acsnet_jax.clinical.no_reflow import find_no_reflow
 from acsnet_jax.clinical.remote import Remote, find_remote, given_remote
-from acsnet_jax.clinical.volumes import areas_mm2, slice_extents_mm
+from acsnet_jax.clinical.volumes import slice_extents_mm, volume_ml
 from acsnet_jax.clinical.wall import WallLines, transmurality, wall_lines
 from acsnet_jax.types import InputError, MaskStack, Scan
 
@@ -28,7 +28,6 @@ ONE_SLICE = NotAvailable("a single slice has no extent through plane")
 QUARTERS = ("none", "1_25", "26_50", "51_75", "76_100")
 """Classes of transmurality in percent, as the fields ``wall_share_*`` are called."""
 
-_MM3_PER_ML = 1000.0
 _TOLERANCE = 1e-9  # a half of the wall is of the second quarter
 
 
@@ -70,7 +69,7 @@ class Findings(NamedTuple):
     def volume_ml(self, mask: MaskStack | NotAvailable, scan: Scan) -> Any:
         """Volume of a mask; not available if the mask is not, or on a single slice."""
         return lifted(
-            lambda known, extents: float(areas_mm2(known, scan.spacing_mm) @ extents) / _MM3_PER_ML,
+            lambda known, _: volume_ml(known, scan.positions_mm, scan.spacing_mm),
             mask,
             self.extents_mm,
         )

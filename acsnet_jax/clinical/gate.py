@@ -18,6 +18,7 @@ References:
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
@@ -25,6 +26,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from acsnet_jax.clinical.features import scan_volume_ml
+from acsnet_jax.clinical.wall import middle_of
 from acsnet_jax.ops.host import fill_holes
 from acsnet_jax.types import InputError, Route, Segmentation
 
@@ -221,13 +223,11 @@ def _lost_share(segmentation: Segmentation) -> float | None:
 
 def _largest_shift_mm(segmentation: Segmentation) -> float | None:
     centres = [
-        np.argwhere(fill_holes(mask)).mean(axis=0) * segmentation.scan.spacing_mm
-        if mask.any()
-        else None
+        middle_of(fill_holes(mask), segmentation.scan.spacing_mm) if mask.any() else None
         for mask in segmentation.myocardium
     ]
     shifts = [
-        float(np.hypot(*(one - other)))
+        math.dist(one, other)
         for one, other in itertools.pairwise(centres)
         if one is not None and other is not None
     ]

@@ -11,13 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64
-from scipy import ndimage
 
 from acsnet_jax.clinical.scar import Element, clean_enhancement
-from acsnet_jax.clinical.volumes import volume_ml
+from acsnet_jax.clinical.volumes import piece_volumes_ml, volume_ml
 from acsnet_jax.types import Spacing
-
-_TOUCHING = ndimage.generate_binary_structure(3, 3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,10 +118,5 @@ def burden(
     whole_ml = volume_ml(scar, positions_mm, spacing_mm)
     if not scar.any():
         return Burden(0.0, 0.0, 0.0)
-    labels = np.zeros(scar.shape, np.int32)
-    count = ndimage.label(scar, _TOUCHING, output=labels)
-    largest_ml = max(
-        volume_ml(labels == index, positions_mm, spacing_mm)
-        for index in range(1, int(np.asarray(count)) + 1)
-    )
+    largest_ml = piece_volumes_ml(scar, positions_mm, spacing_mm)[0]
     return Burden(whole_ml, largest_ml, float(probability[scar].mean()))

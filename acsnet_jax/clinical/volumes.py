@@ -9,11 +9,13 @@ Distances come from slice positions, not from SliceThickness, which leaves the g
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64
+from scipy import ndimage
 
 from acsnet_jax.types import InputError, Spacing
 
 MYOCARDIAL_DENSITY_G_PER_ML = 1.05
-_MM3_PER_ML = 1000.0
+_TOUCHING = ndimage.generate_binary_structure(3, 3)
+MM3_PER_ML = 1000.0
 
 
 def slice_extents_mm(
@@ -71,7 +73,27 @@ def volume_ml(
     Raises:
         InputError: see `slice_extents_mm`.
     """
-    return float(areas_mm2(mask, spacing_mm) @ slice_extents_mm(positions_mm)) / _MM3_PER_ML
+    return float(areas_mm2(mask, spacing_mm) @ slice_extents_mm(positions_mm)) / MM3_PER_ML
+
+
+def piece_volumes_ml(
+    mask: Bool[np.ndarray, "slices height width"],
+    positions_mm: Float64[np.ndarray, "slices"],
+    spacing_mm: Spacing,
+) -> tuple[float, ...]:
+    """Volumes in mL of the pieces of a mask, largest first; arguments as of `volume_ml`.
+
+    Pieces touch across slices, diagonally too.
+
+    Raises:
+        InputError: see `slice_extents_mm`, where there is any piece.
+    """
+    labels = np.zeros(mask.shape, np.int32)
+    count = int(np.asarray(ndimage.label(mask, _TOUCHING, output=labels)))
+    volumes = [
+        volume_ml(labels == piece, positions_mm, spacing_mm) for piece in range(1, count + 1)
+    ]
+    return tuple(sorted(volumes, reverse=True))
 
 
 def mass_g(volume_ml: float) -> float:

@@ -24,6 +24,7 @@ from jaxtyping import Float
 from scipy import ndimage, spatial
 
 from acsnet_jax.clinical import Regions, predicted_regions, reference_regions, scan_volume_ml
+from acsnet_jax.clinical.volumes import MM3_PER_ML
 from acsnet_jax.evaluation.summary import Presence, Summary, presence, summarise
 from acsnet_jax.metrics import stack_dice
 from acsnet_jax.types import InputError, Label, MaskStack, Scan, Segmentation
@@ -46,7 +47,6 @@ Group = Literal["all", "affected"]
 CHALLENGE_STRUCTURES: tuple[ChallengeStructure, ...] = get_args(ChallengeStructure)
 _SCAR: tuple[ChallengeStructure, ...] = ("enhancement", "no_reflow")
 _MEASURES: tuple[ChallengeMeasure, ...] = get_args(ChallengeMeasure)
-_MM3_PER_ML = 1000.0
 _NORMAL_95 = 1.96
 
 
@@ -166,7 +166,7 @@ def challenge_records(
         "blood_pool": (drawn.blood_pool, prediction.blood_pool),
         "lv": (drawn.lv, prediction.lv),
     }
-    wall_mm3 = _MM3_PER_ML * scan_volume_ml(drawn.myocardium, scan)
+    wall_mm3 = MM3_PER_ML * scan_volume_ml(drawn.myocardium, scan)
     records = []
     for structure in CHALLENGE_STRUCTURES:
         truth, ours = pairs[structure]
@@ -179,8 +179,8 @@ def challenge_records(
                 structure,
                 dice=stack_dice(ours, truth),
                 hausdorff_mm=stack_hausdorff_mm(ours, truth, scan),
-                truth_mm3=_MM3_PER_ML * scan_volume_ml(truth, scan),
-                predicted_mm3=_MM3_PER_ML * scan_volume_ml(ours, scan),
+                truth_mm3=MM3_PER_ML * scan_volume_ml(truth, scan),
+                predicted_mm3=MM3_PER_ML * scan_volume_ml(ours, scan),
                 myocardium_mm3=wall_mm3,
             )
         )

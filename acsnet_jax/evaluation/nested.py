@@ -91,17 +91,21 @@ def _held_out(networks: FoldNetworks, index: int) -> Fold:
     """Fit the rule without a fold, and segment the fold."""
     rule_path = _rule_path(networks, index)
     if not rule_path.exists():
-        others = [other for other in range(len(networks.dealt)) if other != index]
+        others = _others(networks, index)
         cases = [one for x in others for one in networks.cases(_pair(index, x), x)]
-        write_json(networks.rule_scores(cases), rule_path)
-    bundle = unseeing_bundle(networks, index)
-    segmentations = []
-    for scan in tqdm(networks.of(index), desc=f"fold {index + 1}", unit="scan", disable=None):
-        path = rule_path.with_name(f"{scan.id}.npz")
-        if not path.exists():
+        scores = networks.rule_scores(cases)
+        _LOG.info("fold %d: %s", index + 1, scores[0])
+        write_json(scores, rule_path)
+    paths = {rule_path.with_name(f"{scan.id}.npz"): scan for scan in networks.of(index)}
+    missing = {path: scan for path, scan in paths.items() if not path.exists()}
+    inference = _inference(networks, index)
+    if missing:
+        bundle = networks.bundle(_unseen(networks, index), inference)
+        progress = tqdm(missing.items(), desc=f"fold {index + 1}", unit="scan", disable=None)
+        for path, scan in progress:
             write_segmentation(segment_or_nothing(scan, bundle), path)
-        segmentations.append(read_segmentation(scan, path))
-    return Fold(segmentations, bundle.inference)
+    segmentations = [read_segmentation(scan, path) for path, scan in paths.items()]
+    return Fold(segmentations, inference)
 
 
 def unseeing_bundle(networks: FoldNetworks, index: int) -> Bundle:
@@ -111,12 +115,22 @@ def unseeing_bundle(networks: FoldNetworks, index: int) -> Bundle:
         networks: trained ones of a cross-validation.
         index: of the fold.
     """
+    return networks.bundle(_unseen(networks, index), _inference(networks, index))
+
+
+def _unseen(networks: FoldNetworks, index: int) -> list[LeftOut]:
+    """The trainings that a fold was left out of."""
+    return [(index,), *(_pair(index, other) for other in _others(networks, index))]
+
+
+def _inference(networks: FoldNetworks, index: int) -> Inference:
+    """How the ensemble of a fold is used: with the rule that was fitted without the fold."""
     best = json.loads(_rule_path(networks, index).read_text())[0]
-    _LOG.info("fold %d: %s", index + 1, best)
-    inference = ruled(networks.inference(networks.without(index)), best)
-    others = [other for other in range(len(networks.dealt)) if other != index]
-    unseen: list[LeftOut] = [(index,), *(_pair(index, other) for other in others)]
-    return networks.bundle(unseen, inference)
+    return ruled(networks.inference(networks.without(index)), best)
+
+
+def _others(networks: FoldNetworks, index: int) -> list[int]:
+    return [other for other in range(len(networks.dealt)) if other != index]
 
 
 def _rule_path(networks: FoldNetworks, index: int) -> pathlib.Path:

@@ -19,6 +19,7 @@ import numpy as np
 from acsnet_jax.clinical import (
     NotAvailable,
     Regions,
+    Remote,
     core_scar,
     find_no_reflow,
     find_remote,
@@ -26,6 +27,7 @@ from acsnet_jax.clinical import (
     scan_volume_ml,
     scar_by_rules,
 )
+from acsnet_jax.clinical.assessment import LARGE_INFARCT
 from acsnet_jax.clinical.thresholds import NEAR_MM, without_specks
 from acsnet_jax.evaluation.summary import Summary, summarise
 from acsnet_jax.metrics import stack_dice
@@ -36,7 +38,6 @@ SETTINGS: tuple[Setting, ...] = get_args(Setting)
 
 _SEED_SD = 5.0
 _SPECK_MM2 = 10.0
-_LARGE = 0.15  # of the LV's mass
 
 
 class RuleRecord(NamedTuple):
@@ -78,7 +79,7 @@ class RuleRecord(NamedTuple):
         """Whether rule and expert agree on more than 15% of the LV's mass."""
         if self.rule_ml is None:
             return None
-        limit = _LARGE * self.wall_ml
+        limit = LARGE_INFARCT * self.wall_ml
         return (self.rule_ml > limit) == (self.truth_ml > limit)
 
 
@@ -148,15 +149,16 @@ def compare_rules(scan: Scan, setting: Setting) -> list[RuleRecord]:
             continue
         else:
             marked = one.mask | no_reflow
-        dice = float(np.asarray(stack_dice(marked, truth)))
+        dice = stack_dice(marked, truth)
         records.append(RuleRecord(scan.id, rule, dice, scan_volume_ml(marked, scan), *volumes))
     return records
 
 
-def _seed(scan: Scan, drawn: Regions, remote: object) -> MaskStack:
-    """What is bright beyond doubt."""
-    mean, sd = getattr(remote, "mean", np.inf), getattr(remote, "sd", 0.0)
-    bright = drawn.myocardium & (scan.image >= mean + _SEED_SD * sd)
+def _seed(scan: Scan, drawn: Regions, remote: Remote | NotAvailable) -> MaskStack:
+    """What is bright beyond doubt; nothing without remote myocardium to compare with."""
+    if isinstance(remote, NotAvailable):
+        return np.zeros_like(drawn.myocardium)
+    bright = drawn.myocardium & (scan.image >= remote.mean + _SEED_SD * remote.sd)
     return without_specks(bright, scan.spacing_mm, _SPECK_MM2)
 
 

@@ -2,9 +2,11 @@
 
 import logging
 import pathlib
+from typing import NamedTuple
 
 from acsnet_jax import bundle as bundles
 from acsnet_jax import evaluation, prior
+from acsnet_jax.correction import Corrector
 from acsnet_jax.evaluation.headline import Targets
 from acsnet_jax.evaluation.nested import cross_validate_system
 from acsnet_jax.jobs.evaluate import write_study
@@ -12,6 +14,7 @@ from acsnet_jax.training.cohort import Cohort, CohortOptions, read_labelled
 from acsnet_jax.training.loop import write_config
 from acsnet_jax.training.settings import Config, from_config
 from acsnet_jax.training.spill import Spill
+from acsnet_jax.types import Scan
 
 _LOG = logging.getLogger(__name__)
 
@@ -26,12 +29,7 @@ def crossvalidate(config: Config, workdir: pathlib.Path) -> None:
     """
     workdir.mkdir(parents=True, exist_ok=True)
     write_config(config, workdir)
-    data = from_config(CohortOptions, config.data)
-    scans, cine = read_labelled(data, Spill(workdir, data.memory_gb))
-    scans = [scan for scan in scans if scan.modality == "lge"]
-    corrector = bundles.load_corrector(
-        config.corrector or prior.SHIPPED, correction=config.correction.to_dict()
-    )
+    scans, cine, corrector = read_inputs(config, workdir)
     folds = cross_validate_system(
         config, scans, cine, corrector, folds=config.folds, seed=config.seed, folder=workdir
     )
@@ -48,8 +46,40 @@ def crossvalidate(config: Config, workdir: pathlib.Path) -> None:
         Cohort([], [one.scan for one in segmentations], cine=cine),
         workdir / "report",
         title=f"ACSNet: every patient held out once, in {config.folds} folds",
-        data=data,
+        data=from_config(CohortOptions, config.data),
         targets=from_config(Targets, config.targets),
         config=config.to_dict(),
     )
     _LOG.info("done; open %s", path)
+
+
+class Inputs(NamedTuple):
+    """What a cross-validation works on.
+
+    Attributes:
+        scans: labelled LGE scans of all patients.
+        cine: labelled cine scans, for training alone.
+        corrector: stage 3.
+    """
+
+    scans: list[Scan]
+    cine: list[Scan]
+    corrector: Corrector
+
+
+def read_inputs(config: Config, workdir: pathlib.Path) -> Inputs:
+    """The cohort and stage 3 of a cross-validation.
+
+    Args:
+        config: of the cross-validation.
+        workdir: where pixels go that memory is not to hold.
+
+    Raises:
+        InputError: bad data, or a bad bundle.
+    """
+    data = from_config(CohortOptions, config.data)
+    scans, cine = read_labelled(data, Spill(workdir, data.memory_gb))
+    corrector = bundles.load_corrector(
+        config.corrector or prior.SHIPPED, correction=config.correction.to_dict()
+    )
+    return Inputs([scan for scan in scans if scan.modality == "lge"], cine, corrector)

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from acsnet_jax import bundle as bundles
 from acsnet_jax import clinical, report
 from acsnet_jax.correction import lost_slices
-from acsnet_jax.files import replacing_folder, write_json
+from acsnet_jax.files import replacing_folder, sha256, write_json
 from acsnet_jax.io import discover, write_segmentation
 from acsnet_jax.io.dicom_seg import write_dicom_seg
 from acsnet_jax.io.dicom_sr import write_dicom_sr
@@ -130,9 +130,7 @@ def _write(
         write_segmentation(
             temporary / "segmentation.nii.gz", segmentation.tissue, segmentation.scan
         )
-        report.write_assessment(
-            assessment, segmentation, temporary, values=clinical.json_of(assessment)
-        )
+        report.write_assessment(assessment, segmentation, temporary)
         certificates = [one._asdict() for one in segmentation.certificates]
         write_json(certificates, temporary / "certificates.json")
         gate = {**judgement._asdict(), "signs": judgement.signs._asdict()}
@@ -179,6 +177,5 @@ def _digest(folder: pathlib.Path) -> str:
     """Of a bundle's files; twelve digits tell bundles apart."""
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.iterdir() if path.is_file()):
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(bytes.fromhex(sha256(path)))
     return digest.hexdigest()[:12]

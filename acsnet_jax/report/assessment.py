@@ -18,12 +18,13 @@ from acsnet_jax.clinical import (
     RuleFeatures,
     SegmentFeatures,
     SliceFeatures,
+    json_of,
     predicted_regions,
 )
 from acsnet_jax.files import write_json
 from acsnet_jax.report import drawing
 from acsnet_jax.report.bullseye import bullseyes
-from acsnet_jax.report.tables import TextTable, write_csv
+from acsnet_jax.report.tables import TextTable, plain, write_csv
 from acsnet_jax.types import Segmentation
 
 SCHEMA = "acsnet_jax.features"
@@ -38,8 +39,6 @@ def write_assessment(
     assessment: Assessment,
     segmentation: Segmentation,
     folder: pathlib.Path,
-    *,
-    values: dict[str, Any],
 ) -> None:
     """Write ``features.json``, three tables and two pictures.
 
@@ -48,11 +47,10 @@ def write_assessment(
         segmentation: for the pictures.
         folder: where ``slices.csv``, ``segments.csv``, ``scar_rules.csv``, ``bullseye.png`` and
             ``scar_rules.png`` go.
-        values: of `acsnet_jax.clinical.json_of`.
     """
     scan_id = segmentation.scan.id
     schema = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, "scan_id": scan_id}
-    write_json({**schema, **values}, folder / "features.json")
+    write_json({**schema, **json_of(assessment)}, folder / "features.json")
     write_csv(records_table(scan_id, assessment.slices), folder / "slices.csv")
     write_csv(records_table(scan_id, assessment.segments), folder / "segments.csv")
     write_csv(records_table(scan_id, assessment.rules), folder / "scar_rules.csv")
@@ -77,13 +75,11 @@ def records_table(
 
 
 def _cell(value: Any) -> str:
-    if value is None:
-        return ""
     if isinstance(value, dict):
         return "; ".join(f"{name}: {reason}" for name, reason in value.items())
     if isinstance(value, tuple):
         return " ".join(str(one) for one in value)
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return plain(value)
 
 
 @mpl.rc_context(drawing.STYLE)

@@ -17,7 +17,7 @@ from acsnet_jax.evaluation.challenge import (
 )
 from acsnet_jax.evaluation.summary import Presence, Summary
 from acsnet_jax.files import write_text
-from acsnet_jax.report.tables import Style, TextTable, markdown, write_csv
+from acsnet_jax.report.tables import Style, TextTable, captioned, plain, write_csv
 
 CHALLENGE_NAMES = {
     "enhancement": "Infarct",
@@ -124,7 +124,7 @@ def challenge_csv(rows: Sequence[ChallengeRow]) -> TextTable:
     header += ("records_counted", "records", "present", "missed", "absent", "false_alarms")
     table = TextTable(header, [])
     for row in rows:
-        numbers = (_plain(value) for value in row.summary)
+        numbers = (plain(value) for value in row.summary)
         counts = (str(value) for value in row.presence)
         table.rows.append((row.structure, row.group, row.measure, *numbers, *counts))
     return table
@@ -137,7 +137,7 @@ def challenge_patients(records: Sequence[ChallengeRecord]) -> TextTable:
     return TextTable(
         (*ChallengeRecord._fields, *derived),
         [
-            (*map(_plain, record), *(_plain(getattr(record, name)) for name in derived))
+            (*map(plain, record), *(plain(getattr(record, name)) for name in derived))
             for record in records
         ],
     )
@@ -147,9 +147,7 @@ def write_challenge(records: Sequence[ChallengeRecord], folder: pathlib.Path) ->
     """Write ``challenge.md`` and ``.csv`` (means), and ``challenge_patients.csv`` (a row each)."""
     write_csv(challenge_csv(challenge_rows(records)), folder / "challenge.csv")
     write_csv(challenge_patients(records), folder / "challenge_patients.csv")
-    parts = challenge_tables(records)
-    text = "\n".join(f"{caption}\n\n{markdown(table)}" for caption, table in parts)
-    write_text(text, folder / "challenge.md")
+    write_text(captioned(challenge_tables(records)), folder / "challenge.md")
 
 
 def challenge_tables(records: Sequence[ChallengeRecord]) -> list[tuple[str, TextTable]]:
@@ -171,9 +169,3 @@ def _range(summary: Summary, measure: ChallengeMeasure) -> str:
 
 def _percent(value: float | None) -> str:
     return "n/a" if value is None else f"{100 * value:.1f}"
-
-
-def _plain(value: float | int | str | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from acsnet_jax.clinical import Signs
 from acsnet_jax.evaluation.gate_study import GateRecord, Ranking, rankings
 from acsnet_jax.files import write_text
-from acsnet_jax.report.tables import TextTable, markdown, write_csv
+from acsnet_jax.report.tables import TextTable, captioned, plain, write_csv
 
 SIGN_NAMES = {
     "wall_confidence": "Dice to be expected of the wall",
@@ -70,9 +70,9 @@ def gate_csv(records: Sequence[GateRecord]) -> TextTable:
             (
                 one.scan_id,
                 one.judgement.verdict,
-                *(_plain(value) for value in one.judgement.signs),
-                _plain(one.myocardium),
-                _plain(one.enhancement),
+                *(plain(value) for value in one.judgement.signs),
+                plain(one.myocardium),
+                plain(one.enhancement),
             )
             for one in records
         ],
@@ -90,10 +90,4 @@ def gate_tables(records: Sequence[GateRecord]) -> list[tuple[str, TextTable]]:
 def write_gate(records: Sequence[GateRecord], folder: pathlib.Path) -> None:
     """Write ``gate.md`` for readers and ``gate.csv``, a row a patient."""
     write_csv(gate_csv(records), folder / "gate.csv")
-    parts = gate_tables(records)
-    text = "\n".join(f"{caption}\n\n{markdown(table)}" for caption, table in parts)
-    write_text(text, folder / "gate.md")
-
-
-def _plain(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"
+    write_text(captioned(gate_tables(records)), folder / "gate.md")

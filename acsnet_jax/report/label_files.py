@@ -1,7 +1,6 @@
 """Tables and the choice of pictures of label files held against the criteria."""
 
 import itertools
-import math
 import pathlib
 from collections.abc import Sequence
 
@@ -13,7 +12,7 @@ from acsnet_jax.correction.labels import FileSummary
 from acsnet_jax.evaluation.label_files import Checked, CriterionCount, count_criteria, failed_names
 from acsnet_jax.io.masks import LabelStack
 from acsnet_jax.report.figures import Violation, violations
-from acsnet_jax.report.tables import TextTable, aligned, write_csv
+from acsnet_jax.report.tables import TextTable, aligned, plain, write_csv
 
 _SHOWN = 16
 
@@ -82,7 +81,7 @@ def write_validity(
         folder: to write to.
     """
     rows = count_criteria(checked, thresholds)
-    cells = [tuple("" if value is None else _cell(value) for value in row) for row in rows]
+    cells = [tuple(map(plain, row)) for row in rows]
     write_csv(TextTable(CriterionCount._fields, cells), folder / "criteria.csv")
     write_csv(_slices(checked), folder / "slices.csv")
     picture = folder / "violations.png"
@@ -94,7 +93,7 @@ def write_validity(
 
 def corrections_table(summaries: Sequence[FileSummary]) -> TextTable:
     """One row a corrected file."""
-    cells = [tuple("" if value is None else _cell(value) for value in row) for row in summaries]
+    cells = [tuple(map(plain, row)) for row in summaries]
     return TextTable(FileSummary._fields, cells)
 
 
@@ -116,7 +115,7 @@ def _slices(checked: Sequence[Checked]) -> TextTable:
     header = ("file", "slice_index", "empty", "valid", "failed", *anatomy.Anatomy._fields)
     rows = [
         tuple(
-            _cell(value)
+            plain(value)
             for value in (
                 one.name,
                 index,
@@ -130,9 +129,3 @@ def _slices(checked: Sequence[Checked]) -> TextTable:
         for index in range(len(one.empty))
     ]
     return TextTable(header, rows)
-
-
-def _cell(value: str | bool | int | float) -> str:
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.6g}"
-    return str(value)

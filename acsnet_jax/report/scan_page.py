@@ -26,7 +26,6 @@ from acsnet_jax.clinical import (
     Judgement,
     Regions,
     areas_mm2,
-    mass_g,
     predicted_regions,
     reference_regions,
 )
@@ -178,9 +177,8 @@ def write_scan_page(
 
 def headline(features: Features) -> list[Row]:
     """The numbers that a reader of scar looks for first."""
-    scar_ml = features.enhancement_volume_ml
     return [
-        Row("Scar mass", _number(None if scar_ml is None else mass_g(scar_ml), 1), "g"),
+        Row("Scar mass", _number(features.enhancement_mass_g, 1), "g"),
         Row("Scar of LV myocardium", _percent(features.scar_fraction), "%", "by volume"),
         Row("Core scar of LV myocardium", _percent(features.core_fraction), "%", "by volume"),
         Row("LV myocardial mass", _number(features.myocardial_mass_g, 0), "g", "no papillaries"),
@@ -190,21 +188,27 @@ def headline(features: Features) -> list[Row]:
 
 def feature_rows(features: Features) -> list[Row]:
     """All clinical numbers, scar first."""
-
-    def mass(volume_ml: float | None) -> str:
-        return _number(None if volume_ml is None else mass_g(volume_ml), 1)
-
-    scar, core = features.enhancement_volume_ml, features.core_scar_volume_ml
-    gray = features.gray_zone_volume_ml
+    scar, core = features.enhancement_mass_g, features.core_scar_mass_g
+    gray = features.gray_zone_mass_g
     return [
-        Row("Scar (enhancement), mass", mass(scar), "g", "at 1.05 g/mL"),
-        Row("Scar (enhancement), volume", _number(scar, 1), "mL"),
+        Row("Scar (enhancement), mass", _number(scar, 1), "g", "at 1.05 g/mL"),
+        Row("Scar (enhancement), volume", _number(features.enhancement_volume_ml, 1), "mL"),
         Row("Scar of LV myocardium", _percent(features.scar_fraction), "%", "by volume"),
-        Row("Core scar, mass", mass(core), "g", "at 1.05 g/mL"),
-        Row("Core scar, volume", _number(core, 1), "mL", "FWHM: half of the maximum"),
+        Row("Core scar, mass", _number(core, 1), "g", "at 1.05 g/mL"),
+        Row(
+            "Core scar, volume",
+            _number(features.core_scar_volume_ml, 1),
+            "mL",
+            "FWHM: half of the maximum",
+        ),
         Row("Core scar of LV myocardium", _percent(features.core_fraction), "%", "by volume"),
-        Row("Gray zone, mass", mass(gray), "g", "at 1.05 g/mL"),
-        Row("Gray zone, volume", _number(gray, 1), "mL", "scar that is no core"),
+        Row("Gray zone, mass", _number(gray, 1), "g", "at 1.05 g/mL"),
+        Row(
+            "Gray zone, volume",
+            _number(features.gray_zone_volume_ml, 1),
+            "mL",
+            "scar that is no core",
+        ),
         Row("LV myocardium, mass", _number(features.myocardial_mass_g, 1), "g", "at 1.05 g/mL"),
         Row("LV myocardium, volume", _number(features.myocardial_volume_ml, 1), "mL"),
         Row("LV blood pool, volume", _number(features.blood_pool_volume_ml, 1), "mL"),

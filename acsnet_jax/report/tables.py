@@ -8,6 +8,7 @@ how often it was seen where the expert saw none.
 
 import csv
 import io
+import math
 import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -325,6 +326,18 @@ def aligned(table: TextTable) -> str:
 
 def _is_number(cell: str) -> bool:
     return cell.rstrip("%").replace(".", "", 1).isdigit()
+
+
+def plain(value: float | int | str | None) -> str:
+    """A value for programs: empty where there is none or it is NaN, six digits of a number."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def captioned(parts: Sequence[tuple[str, TextTable]]) -> str:
+    """Tables in GitHub's Markdown, each below its caption."""
+    return "\n".join(f"{caption}\n\n{markdown(table)}" for caption, table in parts)
 
 
 def write_csv(table: TextTable, path: pathlib.Path) -> None:

@@ -1,6 +1,5 @@
 """Checkpoints of a training run. The only module that knows orbax."""
 
-import hashlib
 import json
 import logging
 import pathlib
@@ -10,7 +9,7 @@ import orbax.checkpoint as ocp
 from jax.sharding import Sharding
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
-from acsnet_jax.files import write_json
+from acsnet_jax.files import sha256, write_json
 from acsnet_jax.training.distributed import is_first
 from acsnet_jax.training.state import TrainState
 from acsnet_jax.types import InputError
@@ -125,10 +124,8 @@ class Checkpoints:
 
 def _digests(folder: pathlib.Path) -> dict[str, str]:
     """SHA-256 of every file below a folder."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256")
-            found[path.relative_to(folder).as_posix()] = digest.hexdigest()
-    return found
+    return {
+        path.relative_to(folder).as_posix(): sha256(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

@@ -191,11 +191,8 @@ def test_without_a_bundle_masks_are_held_against_the_shipped_prior(tmp_path, cap
         config.thresholds.wall_max_mm = 9.0
         (other,) = check(config, tmp_path / "other")
     assert one.valid.all() and other.invalid.all()
-    told = dict.fromkeys(line for line in caplog.messages if line.startswith("thresholds:"))
-    assert [*told] == [
-        f"thresholds: no bundle given: {SHIPPED_NAME}",
-        "thresholds: config.thresholds",
-    ]
+    told = [line for line in caplog.messages if line.startswith("thresholds:")]
+    assert told == [f"thresholds: no bundle given: {SHIPPED_NAME}", "thresholds: config.thresholds"]
     bounds = bundles.provenance(SHIPPED)["thresholds"]
     demands = [row["demand"] for row in rows_of(tmp_path / "out" / "criteria.csv")]
     assert f"wall_max_mm <= {bounds['wall_max_mm']:.4g}" in demands

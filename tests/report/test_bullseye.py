@@ -31,7 +31,7 @@ def written(request, tmp_path_factory):
     given = None if request.param == "no segments" else STANDARD
     result = clinical.assess(one, insertions_deg=given)
     folder = tmp_path_factory.mktemp("written")
-    write_assessment(result, one, folder, values=clinical.json_of(result))
+    write_assessment(result, one, folder)
     return result, folder
 
 

@@ -169,7 +169,7 @@ def test_numbers_are_the_features_with_units(make_segmentation):
     assert rows["Scar of LV myocardium"][1:3] == (f"{100 * found.scar_fraction:.1f}", "%")
     assert rows["Slices with LV"].value == "4 of 4"
     assert all(row.unit for row in (*rows.values(), *headline(found)))
-    missing = found._replace(enhancement_volume_ml=None, scar_fraction=None)
+    missing = found._replace(enhancement_mass_g=None, scar_fraction=None)
     assert headline(missing)[0].value == headline(missing)[1].value == "not available"
 
 

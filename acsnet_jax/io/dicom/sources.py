@@ -13,11 +13,11 @@ import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import pydicom
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
-from acsnet_jax.io.dicom.headers import PYDICOM_ERRORS, flat_headers, no_validation
+from acsnet_jax.io.dicom.headers import flat_headers, no_validation
+from acsnet_jax.io.dicom.parse import PYDICOM_ERRORS, parse
 from acsnet_jax.types import InputError, Scan
 
 _IDENTITY = (
@@ -35,6 +35,16 @@ _IDENTITY = (
 )
 _REQUIRED = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 _GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness")
+_READ = (
+    *_IDENTITY,
+    *_REQUIRED,
+    *_GEOMETRY,
+    "SOPClassUID",
+    "SeriesNumber",
+    "NumberOfFrames",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+)
 
 
 class SourcePlane(NamedTuple):
@@ -118,9 +128,11 @@ def _read(path: pathlib.Path) -> Dataset:
     with warnings.catch_warnings(), no_validation():
         warnings.simplefilter("ignore")  # they would quote header values
         try:
-            header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+            header = parse(path, _READ)
             missing = [keyword for keyword in _REQUIRED if not header.get(keyword)]
         except PYDICOM_ERRORS as error:
+            if isinstance(error, InputError):
+                raise
             raise InputError(f"{path}: cannot read the DICOM header again") from error
     if missing:
         raise InputError(
