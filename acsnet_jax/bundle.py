@@ -24,6 +24,7 @@ from jaxtyping import PyTree
 from acsnet_jax import __version__
 from acsnet_jax.anatomy import Thresholds, is_valid
 from acsnet_jax.anatomy.cleanup import CleanupWeights
+from acsnet_jax.clinical import Calibration, calibration_from
 from acsnet_jax.correction import CorrectionOptions, Corrector
 from acsnet_jax.files import replacing_folder, tuples_for_lists, write_arrays, write_json
 from acsnet_jax.latent import Mixture
@@ -75,6 +76,7 @@ def save(
     *,
     training: dict[str, Any],
     members: Sequence[Mapping[str, Network]] = (),
+    calibration: Calibration | None = None,
     compact: bool = False,
 ) -> None:
     """Write a bundle; the folder appears complete or not at all.
@@ -88,6 +90,7 @@ def save(
         correction: how masks are to be corrected.
         training: what it was trained on, as JSON values; no patient's identity.
         members: further "lv" and "myo", of the same sizes, that make ensembles of both.
+        calibration: of intervals, on patients whom the networks never saw.
         compact: whether variables and codes are kept in half precision, which has to hold them
             (`acsnet_jax.prior.half_precision`), and masks of the population not at all.
 
@@ -111,6 +114,7 @@ def save(
         "correction": dataclasses.asdict(correction),
         "cleanup": dataclasses.asdict(CleanupWeights()),
         "thresholds": {name: float(x) for name, x in latent.thresholds._asdict().items()},
+        "calibration": None if calibration is None else calibration._asdict(),
         "training": training,
     }
     with replacing_folder(folder) as temporary:
@@ -169,7 +173,14 @@ def load(
         spec=InputSpec(**record["spec"]),
         inference=Inference(**{**record["inference"], **(inference or {})}),
         cleanup=CleanupWeights(**tuples_for_lists(record["cleanup"])),
+        calibration=_calibration(record),
     )
+
+
+def _calibration(record: dict[str, Any]) -> Calibration | None:
+    """None in a bundle that has none, or that is older than intervals."""
+    kept = record.get("calibration")
+    return None if kept is None else calibration_from(kept)
 
 
 def _averaged(members: Sequence[Localise] | Sequence[Delineate]) -> Callable:

@@ -14,9 +14,12 @@ from jaxtyping import Float32, Float64
 from skimage.morphology import convex_hull_image
 
 from acsnet_jax.anatomy.cleanup import CleanupWeights, one_lv
+from acsnet_jax.clinical.features import predicted_regions
+from acsnet_jax.clinical.findings import Regions
+from acsnet_jax.clinical.intervals import Calibration, draw_values, spread_of, with_fractions
 from acsnet_jax.clinical.scar import core_scar, scar_moved_mm3
 from acsnet_jax.clinical.scar_rule import ScarRule, mark_scar
-from acsnet_jax.clinical.volumes import slice_extents_mm
+from acsnet_jax.clinical.volumes import MM3_PER_ML, slice_extents_mm
 from acsnet_jax.correction import (
     Corrector,
     certify,
@@ -24,12 +27,14 @@ from acsnet_jax.correction import (
     kept_slices,
     lost_message,
     render_native,
+    shape_draws,
 )
 from acsnet_jax.ops.host import fill_holes
 from acsnet_jax.preprocess.crop import uncrop
-from acsnet_jax.preprocess.grid import Grid, Working, resample_mask, to_native
+from acsnet_jax.preprocess.grid import Grid, Working, masks_to_working, resample_mask, to_native
 from acsnet_jax.preprocess.orient import apply_turn, invert_turn
 from acsnet_jax.preprocess.stages import (
+    Box,
     Images,
     InputSpec,
     lv_box,
@@ -56,12 +61,19 @@ class Inference(ScarRule):
         batch: images that a network sees at once.
         max_change: of the area between slices, see `acsnet_jax.anatomy.trim_stack`.
         trim: whether slices beyond apex and base are removed.
+        spread: whether it is measured how far the numbers of a scan spread over networks, turns and
+            valid shapes, for intervals around them.
+        shapes: how many valid shapes are drawn around the corrected ones.
+        shape_step: how far, see `acsnet_jax.correction.shape_draws`.
     """
 
     turns: Literal[1, 8] = 8
     batch: int = 16
     max_change: float = 0.6
     trim: bool = True
+    spread: bool = True
+    shapes: int = 8
+    shape_step: float = 0.25
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -70,12 +82,14 @@ class Bundle:
 
     Attributes:
         localise: images ``[n, size, size]`` in [0, 255] to LV probabilities of the same shape; with
-            ``spec.context`` images are ``[n, channels, size, size]``, here and in stage 2.
+            ``spec.context`` images are ``[n, channels, size, size]``, here and in stage 2. An
+            ensemble has ``members``, callables alike, whose mean it is.
         delineate: images to probabilities ``[n, size, size, 2]`` of myocardium and enhancement.
         corrector: stage 3.
         spec: sizes and scalings.
         inference: how it is used.
         cleanup: weights of the choice of one LV.
+        calibration: of intervals, on patients whom the networks never saw; None if there is none.
     """
 
     localise: Callable
@@ -84,6 +98,7 @@ class Bundle:
     spec: InputSpec
     inference: Inference
     cleanup: CleanupWeights = dataclasses.field(default_factory=CleanupWeights)
+    calibration: Calibration | None = None
 
 
 class Delineation(NamedTuple):
@@ -94,12 +109,30 @@ class Delineation(NamedTuple):
         myocardium: probability.
         enhancement: probability.
         grid: the working grid.
+        box: where stage 2 looked.
+        averages: what it said there; None if there is only a mean.
     """
 
     lv: MaskStack
     myocardium: Probability
     enhancement: Probability
     grid: Grid
+    box: Box | None = None
+    averages: "Averages | None" = None
+
+
+class Averages(NamedTuple):
+    """Probabilities of a network or an ensemble, averaged in parts; the parts are draws.
+
+    Attributes:
+        mean: over members and turns.
+        by_member: of each member, over turns.
+        by_turn: of each turn of the picture, over members.
+    """
+
+    mean: Float32[np.ndarray, "slices size size *outputs"]
+    by_member: Float32[np.ndarray, "members slices size size *outputs"]
+    by_turn: Float32[np.ndarray, "turns slices size size *outputs"]
 
 
 def segment(scan: Scan, bundle: Bundle) -> Segmentation:
@@ -125,14 +158,20 @@ def delineate(scan: Scan, bundle: Bundle) -> Delineation:
     except InputError as error:
         raise InputError(f"scan {scan.id}: {error}") from error
     images = null_outside(myo_images(working, box, bundle.spec), box.half_side)
-    probability = averaged(bundle.delineate, images, bundle.inference)
+    averages = averaged(bundle.delineate, images, bundle.inference)
+    myocardium, enhancement = _outputs(averages.mean, working.grid, box)
+    return Delineation(lv, myocardium, enhancement, working.grid, box, averages)
+
+
+def _outputs(
+    probability: Float32[np.ndarray, "slices size size 2"], grid: Grid, box: Box
+) -> tuple[Probability, Probability]:
+    """Myocardium and enhancement on the working grid, 0 beyond the box."""
     myocardium, enhancement = (
-        uncrop(
-            np.ascontiguousarray(probability[..., output]), working.grid.shape, centre=box.centre
-        )
+        uncrop(np.ascontiguousarray(probability[..., output]), grid.shape, centre=box.centre)
         for output in (0, 1)
     )
-    return Delineation(lv, myocardium, enhancement, working.grid)
+    return myocardium, enhancement
 
 
 def localise(scan: Scan, bundle: Bundle) -> tuple[MaskStack, Grid]:
@@ -145,13 +184,32 @@ def localise(scan: Scan, bundle: Bundle) -> tuple[MaskStack, Grid]:
 def lv_probability(working: Working, bundle: Bundle) -> Probability:
     """Stage 1's probabilities on its working grid."""
     images = lv_images(working, bundle.spec)
-    return uncrop(averaged(bundle.localise, images, bundle.inference), working.grid.shape)
+    return uncrop(averaged(bundle.localise, images, bundle.inference).mean, working.grid.shape)
 
 
-def averaged(
+def averaged(network: Callable, images: Images, inference: Inference) -> Averages:
+    """A network's probabilities, averaged over members and turns of the picture.
+
+    Args:
+        network: called with batches of one shape.
+        images: one a slice.
+        inference: turns and batch.
+    """
+    members = getattr(network, "members", (network,))
+    by_member, total = [], None
+    for member in members:
+        turns = _turned_back(member, images, inference)
+        by_member.append(turns.mean(axis=0))
+        total = turns if total is None else total + turns
+    assert total is not None
+    by_turn = total / len(members)
+    return Averages(by_turn.mean(axis=0), np.stack(by_member), by_turn)
+
+
+def _turned_back(
     network: Callable, images: Images, inference: Inference
-) -> Float32[np.ndarray, "slices size size *outputs"]:
-    """A network's probabilities, averaged over turns of the picture; in batches of one shape."""
+) -> Float32[np.ndarray, "turns slices size size *outputs"]:
+    """What a network says of each turn of the picture, turned back; in batches of one shape."""
     turned = np.concatenate([apply_turn(images, turn) for turn in range(inference.turns)])
     padding = -len(turned) % inference.batch
     padded = np.concatenate([turned, np.zeros((padding, *turned.shape[1:]), turned.dtype)])
@@ -164,8 +222,8 @@ def averaged(
     outputs = np.moveaxis(
         outputs.reshape(inference.turns, len(images), *outputs.shape[1:]), (2, 3), (-2, -1)
     )
-    mean = np.mean([invert_turn(part, turn) for turn, part in enumerate(outputs)], axis=0)
-    return np.ascontiguousarray(np.moveaxis(mean, (-2, -1), (1, 2)))
+    back = np.stack([invert_turn(part, turn) for turn, part in enumerate(outputs)])
+    return np.ascontiguousarray(np.moveaxis(back, (-2, -1), (2, 3)))
 
 
 def assemble(scan: Scan, found: Delineation, bundle: Bundle) -> Segmentation:
@@ -191,7 +249,7 @@ def assemble(scan: Scan, found: Delineation, bundle: Bundle) -> Segmentation:
     )
     if corrected.lost.any():
         _LOG.warning("scan %s: %s", scan.id, lost_message(np.flatnonzero(corrected.lost).tolist()))
-    return Segmentation(
+    segmentation = Segmentation(
         scan=scan,
         myocardium=myocardium,
         blood_pool=blood_pools(myocardium, lv),
@@ -208,6 +266,71 @@ def assemble(scan: Scan, found: Delineation, bundle: Bundle) -> Segmentation:
             scar_moved_mm3=_scar_moved(scan, marked, given, corrected.mask),
         ),
     )
+    if not bundle.inference.spread or len(kept) < 2:
+        return segmentation
+    return dataclasses.replace(segmentation, spread=_spread(segmentation, lv, found, bundle))
+
+
+def _spread(
+    segmentation: Segmentation, lv: MaskStack, found: Delineation, bundle: Bundle
+) -> dict[str, float]:
+    """How far the numbers of a scan spread over networks, turns and valid shapes.
+
+    The slices that are kept stay the same, and so does where stage 2 looked.
+    """
+    scan, kept = segmentation.scan, segmentation.kept[:, None, None]
+    grid, box = found.grid, found.box
+    shapes = _shape_values(segmentation, found, bundle)
+    if found.averages is None or box is None:
+        return spread_of([shapes])
+
+    def values(probability: Float32[np.ndarray, "slices size size 2"]) -> dict[str, float]:
+        wall, scar = (to_native(x, grid) for x in _outputs(probability, grid, box))
+        myocardium = (wall >= 0.5) & kept
+        pool = blood_pools(myocardium, lv)
+        enhancement = mark_scar(
+            scar, myocardium, scan.spacing_mm, scan.positions_mm, bundle.inference
+        )
+        core = core_scar(scan, enhancement)
+        regions = Regions(myocardium | pool, myocardium, pool, enhancement, core)
+        return draw_values(regions, scan)
+
+    _, members, turns = found.averages
+    sources = [[values(draw) for draw in draws] for draws in (members, turns) if len(draws) > 1]
+    return spread_of([*sources, shapes])
+
+
+def _shape_values(
+    segmentation: Segmentation, found: Delineation, bundle: Bundle
+) -> list[dict[str, float]]:
+    """Numbers of a scan whose wall is replaced by valid shapes near it; core as a share of scar."""
+    scan, inference = segmentation.scan, bundle.inference
+    changes = shape_draws(
+        masks_to_working(segmentation.myocardium, found.grid),
+        found.enhancement >= inference.scar_threshold,
+        bundle.corrector,
+        found.grid.spacing_mm,
+        draws=inference.shapes,
+        step=inference.shape_step,
+    )
+    ours = draw_values(predicted_regions(segmentation), scan)
+    wall, pool = ours["myocardial_volume_ml"], ours["blood_pool_volume_ml"]
+    scar, core = ours["enhancement_volume_ml"], ours["core_scar_volume_ml"]
+    extents = slice_extents_mm(scan.positions_mm)
+    values = []
+    for draw in range(inference.shapes):
+        thicker, wider, more = (float(x[draw] @ extents) / MM3_PER_ML for x in changes)
+        marked = max(scar + more, 0.0) if scar else 0.0
+        values.append(
+            with_fractions(
+                lv=wall + thicker + pool + wider,
+                blood_pool=pool + wider,
+                wall=wall + thicker,
+                scar=marked,
+                core=core * marked / scar if scar else 0.0,
+            )
+        )
+    return values
 
 
 def nothing_found(scan: Scan) -> Segmentation:

@@ -6,7 +6,7 @@ This module imports nothing of the package, so that every other module may impor
 import dataclasses
 import enum
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -351,6 +351,8 @@ class Segmentation:
         scar_probability: ``[slices, height, width]``, of enhancement, in [0, 1], also outside of
             the myocardium; None for a segmentation from elsewhere.
         myocardium_probability: the same of the myocardium, before the correction.
+        spread: standard deviation of features over draws of the segmentation, by their names, see
+            `acsnet_jax.clinical.spread_of`; empty if nothing was drawn.
     """
 
     scan: Scan
@@ -362,6 +364,7 @@ class Segmentation:
     certificates: tuple[Certificate, ...] = ()
     scar_probability: Float32[np.ndarray, "slices height width"] | None = None
     myocardium_probability: Float32[np.ndarray, "slices height width"] | None = None
+    spread: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def lv(self) -> Bool[np.ndarray, "slices height width"]:

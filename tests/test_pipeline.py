@@ -101,8 +101,8 @@ def test_averaging_over_turns_makes_the_cascade_indifferent_to_them(bundle, turn
         weights = jnp.linspace(0, 1, 32, dtype=jnp.float32)
         return jnp.stack([batch * weights[None, :, None], batch * weights[None, None, :] ** 2], -1)
 
-    straight = pipeline.averaged(network, images, asking.inference)
-    turned = pipeline.averaged(network, apply_turn(images, turn), asking.inference)
+    straight = pipeline.averaged(network, images, asking.inference).mean
+    turned = pipeline.averaged(network, apply_turn(images, turn), asking.inference).mean
     expected = np.moveaxis(apply_turn(np.moveaxis(straight, -1, 1), turn), 1, -1)
     np.testing.assert_allclose(turned, expected, rtol=1e-5, atol=1e-4)
 
@@ -110,7 +110,7 @@ def test_averaging_over_turns_makes_the_cascade_indifferent_to_them(bundle, turn
 def test_averaged_does_not_depend_on_the_batch_size(bundle):
     images = np.random.default_rng(1).uniform(0, 255, (5, 16, 16)).astype(np.float32)
     results = [
-        pipeline.averaged(lambda x: x**2, images, pipeline.Inference(turns=8, batch=batch))
+        pipeline.averaged(lambda x: x**2, images, pipeline.Inference(turns=8, batch=batch)).mean
         for batch in (1, 7, 64)
     ]
     np.testing.assert_allclose(results[0], results[1], rtol=1e-6)
@@ -232,3 +232,61 @@ def test_open_slices_get_the_blood_pool_inside_their_hull(bundle):
     pool = pipeline.blood_pools(gap[None], (scan.labels[3] > 0)[None])
     assert dice(pool[0], scan.labels[3] == Label.BLOOD_POOL) > 0.9
     assert not (pool[0] & gap).any()
+
+
+@dataclasses.dataclass
+class Pair:
+    """An ensemble of two."""
+
+    members: tuple
+
+    def __call__(self, images):
+        return sum(member(images) for member in self.members) / len(self.members)
+
+
+def two_minds(bundle, **options):
+    """Networks that agree on the wall, and of which one calls all of it scar."""
+
+    def one(images):
+        wall = (images > 60) & (images < 180)
+        return jnp.stack([wall, wall], -1).astype(jnp.float32)
+
+    def other(images):
+        return one(images).at[..., 1].set(0.0)
+
+    inference = dataclasses.replace(bundle.inference, erosions=0, scar_threshold=0.5, **options)
+    return dataclasses.replace(bundle, delineate=Pair((one, other)), inference=inference)
+
+
+def test_an_ensemble_is_averaged_member_by_member(bundle):
+    images = np.random.default_rng(2).uniform(0, 255, (3, 16, 16)).astype(np.float32)
+    pair = Pair((lambda x: x / 255, lambda x: (x / 255) ** 2))
+    found = pipeline.averaged(pair, images, pipeline.Inference(turns=8))
+    np.testing.assert_allclose(found.mean, np.asarray(pair(images)), rtol=1e-5)
+    assert found.by_member.shape == (2, *images.shape)
+    np.testing.assert_allclose(found.by_member[1], (images / 255) ** 2, rtol=1e-5)
+    assert found.by_turn.shape == (8, *images.shape)
+    np.testing.assert_allclose(found.by_turn[5], found.mean, rtol=1e-5)
+
+
+def test_numbers_spread_as_far_as_networks_disagree(bundle):
+    spread = pipeline.segment(make_scan(), two_minds(bundle, shapes=0)).spread
+    # of one all of the wall is scar, of the other none: the deviation is half of it
+    assert spread["scar_fraction"] == pytest.approx(0.5, abs=0.02)
+    assert spread["myocardial_volume_ml"] == 0.0
+    assert spread["lv_volume_ml"] == 0.0
+
+
+def test_valid_shapes_make_the_wall_spread_too(bundle):
+    segmentation = pipeline.segment(make_scan(), two_minds(bundle, shapes=8))
+    walls = clinical.features(segmentation).myocardial_volume_ml
+    assert walls is not None
+    assert 0.01 * walls < segmentation.spread["myocardial_volume_ml"] < 0.5 * walls
+    assert segmentation.spread["scar_fraction"] >= 0.5 - 0.02
+
+
+def test_nothing_is_drawn_where_nobody_asks_and_of_a_single_slice(bundle):
+    scan = make_scan()
+    silent = two_minds(bundle, shapes=0, spread=False)
+    assert pipeline.segment(scan, silent).spread == {}
+    assert pipeline.segment(scan, bundle).spread.keys() >= {"lv_volume_ml"}

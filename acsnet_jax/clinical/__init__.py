@@ -21,11 +21,25 @@
 - `SliceFeatures`: one slice.
 - `assess`: a segmentation.
 - `json_of`: an assessment, ready for JSON.
+- `over_15_percent`: whether the interval of an infarct decides that.
 - `STUDY`: the name of the study's own rule.
 - `SEGMENT_NAMES`: of the AHA's 17 segments.
 - `NotAvailable`: why something could not be measured.
 - `Findings`: what the measurements of a stack rest on.
 - `find`: them.
+- `Calibration`: what intervals rest on.
+- `COVERAGE`: share of patients that they are to hold.
+- `INTERVAL_FIELDS`: features that have one.
+- `Interval`: where the expert's number is to be expected.
+- `IntervalCase`: one patient to calibrate on.
+- `Scale`: how a spread becomes an interval.
+- `calibration_from`: JSON.
+- `draw_values`: the numbers of one draw.
+- `fit_calibration`: from patients whom the networks never saw.
+- `interval_case`: of a segmentation.
+- `intervals`: around the features of a scan.
+- `spread_of`: the numbers of draws.
+- `with_fractions`: volumes with what follows from them.
 - `Insertions`: of the right ventricle.
 - `Septum`: the arc between them.
 - `find_insertions`: in the picture of an oriented scan.
@@ -66,6 +80,7 @@ from acsnet_jax.clinical.assessment import (
     SliceFeatures,
     assess,
     json_of,
+    over_15_percent,
 )
 from acsnet_jax.clinical.availability import NotAvailable
 from acsnet_jax.clinical.features import (
@@ -93,6 +108,21 @@ from acsnet_jax.clinical.insertions import (
     find_septum,
     given_insertions,
 )
+from acsnet_jax.clinical.intervals import (
+    COVERAGE,
+    INTERVAL_FIELDS,
+    Calibration,
+    Interval,
+    IntervalCase,
+    Scale,
+    calibration_from,
+    draw_values,
+    fit_calibration,
+    interval_case,
+    intervals,
+    spread_of,
+    with_fractions,
+)
 from acsnet_jax.clinical.no_reflow import find_no_reflow
 from acsnet_jax.clinical.remote import Remote, find_remote
 from acsnet_jax.clinical.scar import (
@@ -110,23 +140,29 @@ from acsnet_jax.clinical.volumes import areas_mm2, mass_g, slice_extents_mm, vol
 from acsnet_jax.clinical.wall import WallLines, transmurality, wall_lines
 
 __all__ = [
+    "COVERAGE",
+    "INTERVAL_FIELDS",
     "RULES",
     "RULE_NAMES",
     "SEGMENT_NAMES",
     "STUDY",
     "Assessment",
     "Burden",
+    "Calibration",
     "Element",
     "Features",
     "Findings",
     "GateLimits",
     "Insertions",
+    "Interval",
+    "IntervalCase",
     "Judgement",
     "NotAvailable",
     "Regions",
     "Remote",
     "RuleFeatures",
     "RuleSpread",
+    "Scale",
     "ScarByRule",
     "ScarRule",
     "SegmentFeatures",
@@ -137,9 +173,11 @@ __all__ = [
     "areas_mm2",
     "assess",
     "burden",
+    "calibration_from",
     "clean_enhancement",
     "clean_scar",
     "core_scar",
+    "draw_values",
     "expected_dice",
     "features",
     "find",
@@ -147,15 +185,19 @@ __all__ = [
     "find_no_reflow",
     "find_remote",
     "find_septum",
+    "fit_calibration",
     "fit_gate",
     "fwhm_core",
     "given_insertions",
+    "interval_case",
+    "intervals",
     "json_of",
     "judge",
     "mark_scar",
     "mass_g",
     "measure_signs",
     "n_sd_core",
+    "over_15_percent",
     "predicted_regions",
     "reference_features",
     "reference_regions",
@@ -163,7 +205,9 @@ __all__ = [
     "scar_by_rules",
     "scar_moved_mm3",
     "slice_extents_mm",
+    "spread_of",
     "transmurality",
     "volume_ml",
     "wall_lines",
+    "with_fractions",
 ]

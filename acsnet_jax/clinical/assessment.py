@@ -31,6 +31,7 @@ from acsnet_jax.clinical.findings import (
     transmural,
 )
 from acsnet_jax.clinical.insertions import Insertions, find_insertions, given_insertions
+from acsnet_jax.clinical.intervals import COVERAGE, Calibration, Interval, intervals
 from acsnet_jax.clinical.segments import (
     SegmentFeatures,
     SegmentMap,
@@ -171,6 +172,8 @@ class Assessment(NamedTuple):
         segments: the 17 of the AHA.
         rules: the study's infarct, then each rule.
         spread: of the rules.
+        intervals: around features, by their names.
+        coverage: share of patients that they are to hold.
         insertions: the segments' angular reference.
         map: which segment each part of the wall belongs to.
         findings: walls, remote myocardium, no-reflow, infarct.
@@ -182,6 +185,8 @@ class Assessment(NamedTuple):
     segments: tuple[SegmentFeatures, ...]
     rules: tuple[RuleFeatures, ...]
     spread: RuleSpread
+    intervals: dict[str, Interval]
+    coverage: float
     insertions: Insertions | NotAvailable
     map: SegmentMap | NotAvailable
     findings: Findings
@@ -193,6 +198,7 @@ def assess(
     *,
     insertions_deg: tuple[float, float] | None = None,
     remote: Bool[np.ndarray, "..."] | None = None,
+    calibration: Calibration | None = None,
 ) -> Assessment:
     """Everything that is measured on one segmentation.
 
@@ -201,6 +207,7 @@ def assess(
         insertions_deg: anterior and inferior insertion of the right ventricle as a reader marked
             them, about the LV's middle, from right over down; found if None.
         remote: remote myocardium as a reader drew it; found if None.
+        calibration: of intervals, as the bundle has it.
 
     Raises:
         InputError: slices out of order, no septum between the insertions, or remote myocardium
@@ -215,12 +222,15 @@ def assess(
     )
     map_ = lifted(lambda known: segment_map(regions, scan, findings, known), insertions)
     masks, rules = _rules(regions, scan, findings, map_)
+    features = measured(regions, scan, findings)
     return Assessment(
-        features=measured(regions, scan, findings),
+        features=features,
         slices=_slices(regions, scan, findings),
         segments=segment_features(findings, scan, map_),
         rules=rules,
         spread=_spread(rules),
+        intervals=intervals(features, segmentation.spread, calibration),
+        coverage=COVERAGE if calibration is None else calibration.coverage,
         insertions=insertions,
         map=map_,
         findings=findings,
@@ -402,12 +412,29 @@ def json_of(assessment: Assessment) -> dict[str, Any]:
         "slice_features": [one._asdict() for one in assessment.slices],
         "scar_rules": [one._asdict() for one in assessment.rules],
         "scar_rule_spread": assessment.spread._asdict(),
+        "intervals": {name: one._asdict() for name, one in assessment.intervals.items()},
+        "intervals_coverage": assessment.coverage,
+        "infarct_over_15_percent": over_15_percent(assessment),
         "rv_insertions": _described(reference, ("anterior_deg", "inferior_deg", "basis")),
         "remote_myocardium": {
             **_described(remote, ("mean", "sd", "basis")),
             "pixels": 0 if isinstance(remote, NotAvailable) else int(np.sum(remote.mask)),
         },
     }
+
+
+def over_15_percent(assessment: Assessment) -> str | None:
+    """Whether the infarct is above 15% of the LV's mass, by its interval.
+
+    Returns:
+        "yes", "no", or "open" where the interval holds 15%; None without an interval.
+    """
+    interval = assessment.intervals.get("infarct_fraction")
+    if interval is None:
+        return None
+    if interval.low <= LARGE_INFARCT < interval.high:
+        return "open"
+    return "yes" if interval.low > LARGE_INFARCT else "no"
 
 
 def _described(value: Any, names: Sequence[str]) -> dict[str, Any]:

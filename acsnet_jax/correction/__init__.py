@@ -11,12 +11,15 @@
 - `lost_slices`: which these are.
 - `measure_stack`: measures of masks of any picture size, and which criteria they fail.
 - `render_native`: masks of the corrector's grid on a scan's own.
+- `ShapeChanges`: of areas, by valid shapes near the corrected ones.
+- `shape_draws`: these.
 - `valid_stack`: delta of masks of any picture size.
 """
 
 from acsnet_jax.correction.certificates import certify, lost_message, lost_slices
 from acsnet_jax.correction.check import kept_slices, measure_stack, valid_stack
 from acsnet_jax.correction.corrector import CorrectionOptions, Corrector
+from acsnet_jax.correction.draws import ShapeChanges, shape_draws
 from acsnet_jax.correction.native import NativeCorrection, correct_native, render_native
 from acsnet_jax.correction.windows import correct_stack
 
@@ -24,6 +27,7 @@ __all__ = [
     "CorrectionOptions",
     "Corrector",
     "NativeCorrection",
+    "ShapeChanges",
     "certify",
     "correct_native",
     "correct_stack",
@@ -32,5 +36,6 @@ __all__ = [
     "lost_slices",
     "measure_stack",
     "render_native",
+    "shape_draws",
     "valid_stack",
 ]

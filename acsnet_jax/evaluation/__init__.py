@@ -18,6 +18,10 @@
 - `evaluate_challenge`: the records of segmentations.
 - `challenge_records`: of one prediction.
 - `challenge_rows`: their means over patients.
+- `CoverageRecord`: an interval beside the expert's number.
+- `CoverageRow`: how often intervals hold it.
+- `coverage_records`: of segmentations.
+- `coverage_rows`: of each feature.
 - `GateRecord`: a patient's verdict beside what the segmentation is worth.
 - `Ranking`: how well one sign of the gate ranks errors.
 - `gate_records`: verdicts beside the Dice of each patient.
@@ -65,6 +69,12 @@ from acsnet_jax.evaluation.challenge import (
     challenge_rows,
     evaluate_challenge,
 )
+from acsnet_jax.evaluation.coverage import (
+    CoverageRecord,
+    CoverageRow,
+    coverage_records,
+    coverage_rows,
+)
 from acsnet_jax.evaluation.cross_validation import CrossValidation, cross_validate
 from acsnet_jax.evaluation.damage import KINDS, STRENGTHS, damage
 from acsnet_jax.evaluation.damage_study import DamageStudy, compare, predict_slices
@@ -106,6 +116,8 @@ __all__ = [
     "CandidateGrid",
     "ChallengeRecord",
     "ChallengeRow",
+    "CoverageRecord",
+    "CoverageRow",
     "CrossValidation",
     "DamageStudy",
     "Evaluation",
@@ -126,6 +138,8 @@ __all__ = [
     "challenge_rows",
     "choose",
     "compare",
+    "coverage_records",
+    "coverage_rows",
     "cross_validate",
     "damage",
     "evaluate",

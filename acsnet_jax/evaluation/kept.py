@@ -23,6 +23,7 @@ def write_segmentation(segmentation: Segmentation, path: pathlib.Path) -> None:
     for name in _PROBABILITIES:
         if (probability := getattr(segmentation, name)) is not None:
             arrays[name] = probability.astype(np.float16)
+    arrays["spread"] = np.array(json.dumps(dict(segmentation.spread)))
     certificates = [one._asdict() for one in segmentation.certificates]
     arrays["certificates"] = np.array(json.dumps(certificates))
     write_arrays(arrays, path)
@@ -44,6 +45,7 @@ def read_segmentation(scan: Scan, path: pathlib.Path) -> Segmentation:
             kept=arrays["kept"],
             certificates=tuple(map(_certificate, json.loads(str(arrays["certificates"])))),
             **probabilities,
+            spread=json.loads(str(arrays["spread"])) if "spread" in arrays else {},
         )
 
 

@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
+from acsnet_jax.clinical import Calibration, calibration_from
 from acsnet_jax.correction import Corrector
 from acsnet_jax.evaluation.kept import read_segmentation, write_segmentation
 from acsnet_jax.files import write_json
@@ -41,10 +42,12 @@ class Fold(NamedTuple):
     Attributes:
         segmentations: of its patients, in the order of the scans.
         inference: how the ensemble was used, the fitted rule included.
+        calibration: of intervals, on the patients of the other folds.
     """
 
     segmentations: list[Segmentation]
     inference: Inference
+    calibration: Calibration
 
 
 def cross_validate_system(
@@ -88,7 +91,7 @@ def cross_validate_system(
 
 
 def _held_out(networks: FoldNetworks, index: int) -> Fold:
-    """Fit the rule without a fold, and segment the fold."""
+    """Fit the rule and the intervals without a fold, and segment the fold."""
     rule_path = _rule_path(networks, index)
     if not rule_path.exists():
         others = _others(networks, index)
@@ -96,6 +99,10 @@ def _held_out(networks: FoldNetworks, index: int) -> Fold:
         scores = networks.rule_scores(cases)
         _LOG.info("fold %d: %s", index + 1, scores[0])
         write_json(scores, rule_path)
+    if not _calibration_path(networks, index).exists():
+        judged = [(_pair(index, other), other) for other in _others(networks, index)]
+        calibration = networks.calibrate(judged, _inference(networks, index))
+        write_json(calibration._asdict(), _calibration_path(networks, index))
     paths = {rule_path.with_name(f"{scan.id}.npz"): scan for scan in networks.of(index)}
     missing = {path: scan for path, scan in paths.items() if not path.exists()}
     inference = _inference(networks, index)
@@ -105,7 +112,7 @@ def _held_out(networks: FoldNetworks, index: int) -> Fold:
         for path, scan in progress:
             write_segmentation(segment_or_nothing(scan, bundle), path)
     segmentations = [read_segmentation(scan, path) for path, scan in paths.items()]
-    return Fold(segmentations, inference)
+    return Fold(segmentations, inference, _calibration(networks, index))
 
 
 def unseeing_bundle(networks: FoldNetworks, index: int) -> Bundle:
@@ -115,7 +122,11 @@ def unseeing_bundle(networks: FoldNetworks, index: int) -> Bundle:
         networks: trained ones of a cross-validation.
         index: of the fold.
     """
-    return networks.bundle(_unseen(networks, index), _inference(networks, index))
+    return networks.bundle(
+        _unseen(networks, index),
+        _inference(networks, index),
+        calibration=_calibration(networks, index),
+    )
 
 
 def _unseen(networks: FoldNetworks, index: int) -> list[LeftOut]:
@@ -135,6 +146,14 @@ def _others(networks: FoldNetworks, index: int) -> list[int]:
 
 def _rule_path(networks: FoldNetworks, index: int) -> pathlib.Path:
     return networks.folder / "held_out" / f"fold{index + 1}" / "rule.json"
+
+
+def _calibration_path(networks: FoldNetworks, index: int) -> pathlib.Path:
+    return _rule_path(networks, index).with_name("calibration.json")
+
+
+def _calibration(networks: FoldNetworks, index: int) -> Calibration:
+    return calibration_from(json.loads(_calibration_path(networks, index).read_text()))
 
 
 def _pair(one: int, other: int) -> LeftOut:

@@ -69,6 +69,7 @@ def write_evaluation(
         segmentations,
         evaluation.evaluate(segmentations, bundle.inference),
         bundle.corrector,
+        evaluation.coverage_records(segmentations, bundle.calibration),
         cohort,
         workdir,
         title="ACSNet: held-out patients",
@@ -83,6 +84,7 @@ def write_study(
     segmentations: Sequence[Segmentation],
     records: evaluation.Evaluation,
     corrector: Corrector,
+    coverage: Sequence[evaluation.CoverageRecord],
     cohort: Cohort,
     workdir: pathlib.Path,
     *,
@@ -98,6 +100,7 @@ def write_study(
         segmentations: of the patients.
         records: of the same.
         corrector: stage 3, which says what is valid.
+        coverage: of the intervals of the same.
         cohort: for the report: who was trained on and who was held out.
         workdir: gets the files.
         title: of the report.
@@ -118,6 +121,8 @@ def write_study(
     report.write_tables(table1, table2, workdir)
     report.write_challenge(in_3d, workdir)
     report.write_gate(gate, workdir)
+    if coverage:
+        report.write_coverage(coverage, workdir)
     report.write_csv(report.slices_table(records.slices), workdir / "slices.csv")
     write_json([one._asdict() for one in certificates], workdir / "certificates.json")
     write_json({number.name: number.record() for number in numbers}, workdir / "summary.json")
@@ -131,6 +136,7 @@ def write_study(
             table2=table2,
             challenge=in_3d,
             gate=gate,
+            intervals=coverage,
             pictures=report.study_pictures(segmentations, records, cohort, figures, runs=runs),
             worst=report.worst_pictures(segmentations, records, figures),
             certificates=certificates,

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from acsnet_jax import bundle as bundles
 from acsnet_jax.anatomy.cleanup import CleanupWeights
-from acsnet_jax.clinical import ScarRule
+from acsnet_jax.clinical import Calibration, ScarRule, fit_calibration, interval_case
 from acsnet_jax.correction import Corrector
 from acsnet_jax.files import write_arrays, write_json
 from acsnet_jax.models import Delineate, Encode, Ensemble, Localise, ResUNet
@@ -152,7 +152,8 @@ class FoldNetworks:
         missing = [scan for scan in judged if not self._case(left_out, scan).exists()]
         if not missing:
             return
-        bundle = self.bundle([left_out], self.inference(seen))
+        inference = dataclasses.replace(self.inference(seen), spread=False)
+        bundle = self.bundle([left_out], inference)
         for scan in tqdm(missing, desc="inner", unit="scan", leave=False, disable=None):
             found = scar_case(segment_or_nothing(scan, bundle))
             write_arrays(found._asdict(), self._case(left_out, scan))
@@ -173,7 +174,29 @@ class FoldNetworks:
         given = from_config(Inference, self.config.inference)
         return dataclasses.replace(given, max_change=fit_max_change(train, self.spec))
 
-    def bundle(self, members: Sequence[LeftOut], inference: Inference) -> Bundle:
+    def calibrate(self, judged: Sequence[tuple[LeftOut, int]], inference: Inference) -> Calibration:
+        """Intervals that hold what experts say of patients whom networks never saw.
+
+        Args:
+            judged: trainings, each with a fold that it left out.
+            inference: with the rule for scar that is used.
+        """
+        cases = []
+        for left_out, fold in judged:
+            bundle = self.bundle([left_out], inference)
+            for scan in tqdm(
+                self.of(fold), desc="intervals", unit="scan", leave=False, disable=None
+            ):
+                cases.append(interval_case(segment_or_nothing(scan, bundle)))
+        return fit_calibration(cases)
+
+    def bundle(
+        self,
+        members: Sequence[LeftOut],
+        inference: Inference,
+        *,
+        calibration: Calibration | None = None,
+    ) -> Bundle:
         """The ensemble of some trainings."""
         return Bundle(
             localise=Ensemble(tuple(Localise(*x) for x in self._networks(members, "lv"))),
@@ -182,6 +205,7 @@ class FoldNetworks:
             spec=self.spec,
             inference=inference,
             cleanup=CleanupWeights(),
+            calibration=calibration,
         )
 
     def save_bundle(
@@ -198,6 +222,7 @@ class FoldNetworks:
             training: what stage 3 was made of, and whatever else there is to tell.
         """
         scores = self.rule_scores([one for fold in members for one in self.cases(fold, fold[0])])
+        inference = ruled(self.inference(self.scans), scores[0])
         first, *others = [
             {task: as_network(*load_run(self.run(member, task))) for task in _STAGES}
             for member in members
@@ -210,10 +235,11 @@ class FoldNetworks:
             {**first, "autoencoder": as_network_of(encode.model, encode.variables)},
             bundles.Latent(stage3.thresholds, stage3.mixture, stage3.population),
             self.spec,
-            ruled(self.inference(self.scans), scores[0]),
+            inference,
             stage3.options,
             training={**training, **told},
             members=others,
+            calibration=self.calibrate([(fold, fold[0]) for fold in members], inference),
         )
 
     def run(self, left_out: LeftOut, task: str) -> pathlib.Path:
