@@ -3,7 +3,7 @@
 BINARY, one bit a pixel, on the grid of the source images and referring to each of them. Segments
 overlap, since each code means all of its structure: the myocardium holds its scar, the scar its
 core. They come in an order in which a viewer that shows one segment a pixel, the last one, shows
-the finest: wall, blood, scar, gray zone, core. A segment without a pixel is left out.
+the finest: wall, blood, scar, gray zone, core, no-reflow. A segment without a pixel is left out.
 
 It carries what identifies patient and study, as the standard wants of objects of one study, and
 nothing else of the source's header: see `acsnet_jax.io.dicom.sources`.
@@ -35,7 +35,7 @@ from acsnet_jax.io.dicom.sources import (
     read_sources,
     reference,
 )
-from acsnet_jax.palette import CAVITY, CORE, ENHANCEMENT, GRAY_ZONE, WALL
+from acsnet_jax.palette import CAVITY, CORE, ENHANCEMENT, GRAY_ZONE, NO_REFLOW, WALL
 from acsnet_jax.types import InputError, MaskStack, Scan, Segmentation
 
 PRIVATE = "99ACSNET"
@@ -46,6 +46,7 @@ MYOCARDIUM = codes.SCT.LeftVentricleMyocardium
 SCAR = codes.SCT.ScarTissue
 CORE_SCAR = Code("core-scar", PRIVATE, "Core scar")
 GRAY = Code("gray-zone", PRIVATE, "Gray zone of scar")
+DARK_CORE = Code("no-reflow", PRIVATE, "No-reflow, dark core of an infarct")
 
 PRIVATE_SCHEME = CodingSchemeIdentificationItem(
     PRIVATE, name="acsnet_jax", responsible_organization="acsnet_jax"
@@ -108,7 +109,7 @@ STRUCTURES = (
     Structure(
         "gray_zone",
         "Gray zone",
-        "Enhancement below the threshold of core scar",
+        "Enhancement below the threshold of core scar, without no-reflow",
         codes.SCT.MorphologicallyAbnormalStructure,
         GRAY,
         MYOCARDIUM,
@@ -123,16 +124,28 @@ STRUCTURES = (
         MYOCARDIUM,
         CORE,
     ),
+    Structure(
+        "no_reflow",
+        "No-reflow",
+        "Dark core of the infarct, which belongs to it",
+        codes.SCT.MorphologicallyAbnormalStructure,
+        DARK_CORE,
+        MYOCARDIUM,
+        NO_REFLOW,
+    ),
 )
 """All that a segmentation may hold, in the order of its segments."""
 
 
-def write_dicom_seg(path: pathlib.Path, segmentation: Segmentation) -> Dataset:
+def write_dicom_seg(
+    path: pathlib.Path, segmentation: Segmentation, *, no_reflow: MaskStack | None = None
+) -> Dataset:
     """Write a segmentation of a DICOM series as DICOM.
 
     Args:
         path: file to write.
         segmentation: of a scan that was read from DICOM.
+        no_reflow: dark cores of the infarct, where they were looked for.
 
     Returns:
         The data set that was written, for objects that refer to it.
@@ -141,7 +154,8 @@ def write_dicom_seg(path: pathlib.Path, segmentation: Segmentation) -> Dataset:
         InputError: nothing was segmented, or the scan's files cannot be referred to.
     """
     sources = read_sources(segmentation.scan)
-    masks = {name: mask for name, mask in structure_masks(segmentation).items() if mask.any()}
+    found = structure_masks(segmentation, no_reflow=no_reflow)
+    masks = {name: mask for name, mask in found.items() if mask.any()}
     if not masks:
         raise InputError(f"scan {segmentation.scan.id}: nothing was segmented, no DICOM-SEG is due")
     dataset = _segmentation(segmentation, masks, sources)
@@ -150,14 +164,18 @@ def write_dicom_seg(path: pathlib.Path, segmentation: Segmentation) -> Dataset:
     return dataset
 
 
-def structure_masks(segmentation: Segmentation) -> dict[str, MaskStack]:
-    """The mask of each of `STRUCTURES` by name, apex first."""
+def structure_masks(
+    segmentation: Segmentation, *, no_reflow: MaskStack | None = None
+) -> dict[str, MaskStack]:
+    """The mask of each of `STRUCTURES` by name, apex first; arguments as of `write_dicom_seg`."""
+    dark = np.zeros_like(segmentation.core) if no_reflow is None else no_reflow
     return {
         "myocardium": segmentation.myocardium,
         "blood_pool": segmentation.blood_pool,
         "enhancement": segmentation.enhancement,
-        "gray_zone": segmentation.enhancement & ~segmentation.core,
+        "gray_zone": segmentation.enhancement & ~segmentation.core & ~dark,
         "core": segmentation.core,
+        "no_reflow": dark,
     }
 
 

@@ -1,13 +1,14 @@
 """Clinical features as a DICOM structured report (Comprehensive SR, TID 1500 Measurement Report).
 
-One group of measurements a structure, volumes in mL, masses in g, shares in %. Each group refers to
-the segment of the DICOM-SEG that was measured and to the images it was drawn on; a structure that
-was looked for and not found has none, and its volume is 0. A feature that is not available is left
-out. Papillary muscles count as blood: the group of the wall says that they are excluded, that of
-the cavity that they are included.
+One group of measurements a structure, volumes in mL, masses in g, shares in %; and one a segment of
+the AHA's model, with the thickness of its wall and the transmurality of its infarct. The group of a
+structure refers to the segment of the DICOM-SEG that was measured and to the images it was drawn
+on; a structure that was looked for and not found has none, and its volume is 0. A feature that is
+not available is left out. Papillary muscles count as blood: the group of the wall says that they
+are excluded, that of the cavity that they are included.
 
 References:
-    DICOM PS3.16, TID 1500, 1411 and 1501; CID 3821, 7469.
+    DICOM PS3.16, TID 1500, 1411 and 1501; CID 3717, 3821, 7469.
 """
 
 import pathlib
@@ -30,6 +31,7 @@ from acsnet_jax.io.dicom.sources import (
 )
 from acsnet_jax.io.dicom_seg import (
     CORE_SCAR,
+    DARK_CORE,
     GRAY,
     LEFT_VENTRICLE,
     MAKER,
@@ -43,10 +45,32 @@ from acsnet_jax.io.dicom_seg import (
 from acsnet_jax.types import Scan
 
 SHARE_OF_WALL = Code("share-of-wall", PRIVATE, "Share of the volume of the LV myocardium")
+SHARE_OF_SEGMENT = Code("share-of-segment", PRIVATE, "Infarct, share of the segment's volume")
+TRANSMURALITY = Code("transmurality", PRIVATE, "Infarct, mean share of the way through the wall")
+SEGMENTS = (
+    codes.cid3717.LeftVentricleBasalAnteriorSegment,
+    codes.cid3717.LeftVentricleBasalAnteroseptalSegment,
+    codes.cid3717.LeftVentricleBasalInferoseptalSegment,
+    codes.cid3717.LeftVentricleBasalInferiorSegment,
+    codes.cid3717.LeftVentricleBasalInferolateralSegment,
+    codes.cid3717.LeftVentricleBasalAnterolateralSegment,
+    codes.cid3717.LeftVentricleMidAnteriorSegment,
+    codes.cid3717.LeftVentricleMidAnteroseptalSegment,
+    codes.cid3717.LeftVentricleMidInferoseptalSegment,
+    codes.cid3717.LeftVentricleMidInferiorSegment,
+    codes.cid3717.LeftVentricleMidInferolateralSegment,
+    codes.cid3717.LeftVentricleMidAnterolateralSegment,
+    codes.cid3717.LeftVentricleApicalAnteriorSegment,
+    codes.cid3717.LeftVentricleApicalSeptalSegment,
+    codes.cid3717.LeftVentricleApicalInferiorSegment,
+    codes.cid3717.LeftVentricleApicalLateralSegment,
+    codes.cid3717.ApexOfLeftVentricle,
+)
+"""The AHA's segments, 1 to 17."""
 
 _VOLUME, _MASS, _LV_MASS = codes.SCT.Volume, codes.SCT.MassQuantity, codes.LN.LeftVentricleMass
 _ML, _GRAM = Code("mL", "UCUM", "milliliter"), Code("g", "UCUM", "gram")
-_PERCENT = codes.UCUM.Percent
+_PERCENT, _MM = codes.UCUM.Percent, Code("mm", "UCUM", "millimeter")
 _PAPILLARY = codes.DCM.PapillaryMuscleIncludedExcluded
 
 
@@ -129,11 +153,44 @@ _GROUPS = (
             _Quantity("gray_zone_volume_ml", _VOLUME, _ML),
         ),
     ),
+    _Group(
+        "no_reflow",
+        "No-reflow",
+        DARK_CORE,
+        MYOCARDIUM,
+        (
+            _Quantity("no_reflow_mass_g", _MASS, _GRAM),
+            _Quantity("no_reflow_volume_ml", _VOLUME, _ML),
+            _Quantity("no_reflow_fraction", SHARE_OF_WALL, _PERCENT, 100.0),
+        ),
+    ),
+    _Group(
+        None,
+        "Infarct, scar and no-reflow",
+        codes.SCT.MyocardialInfarction,
+        MYOCARDIUM,
+        (
+            _Quantity("infarct_mass_g", _MASS, _GRAM),
+            _Quantity("infarct_volume_ml", _VOLUME, _ML),
+            _Quantity("infarct_fraction", SHARE_OF_WALL, _PERCENT, 100.0),
+        ),
+    ),
+)
+_OF_SEGMENT = (
+    _Quantity("mass_g", _MASS, _GRAM),
+    _Quantity("wall_mean_mm", codes.DCM.WallThickness, _MM),
+    _Quantity("infarct_fraction", SHARE_OF_SEGMENT, _PERCENT, 100.0),
+    _Quantity("transmurality_mean", TRANSMURALITY, _PERCENT, 100.0),
 )
 
 
 def write_dicom_sr(
-    path: pathlib.Path, scan: Scan, segmentation: Dataset, features: Mapping[str, Any]
+    path: pathlib.Path,
+    scan: Scan,
+    segmentation: Dataset,
+    features: Mapping[str, Any],
+    *,
+    segments: Sequence[Mapping[str, Any]] = (),
 ) -> Dataset:
     """Write the features of a scan that was read from DICOM.
 
@@ -142,6 +199,7 @@ def write_dicom_sr(
         scan: the scan.
         segmentation: what `acsnet_jax.io.dicom_seg.write_dicom_seg` returned for it.
         features: `acsnet_jax.clinical.Features` by field, or as many of them as there are.
+        segments: `acsnet_jax.clinical.SegmentFeatures` by field, the 17 or none.
 
     Returns:
         The data set that was written.
@@ -152,8 +210,8 @@ def write_dicom_sr(
     sources = read_sources(scan)
     groups = [
         _measurements(group, quantities, segmentation, sources)
-        for group in _GROUPS
-        if (quantities := _known(group, features))
+        for group, values in (*((one, features) for one in _GROUPS), *_of_segments(segments))
+        if (quantities := _known(group, values))
     ]
     content = sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=_observer()),
@@ -167,7 +225,9 @@ def write_dicom_sr(
         series_instance_uid=series.uid,
         series_number=series.number,
         sop_instance_uid=derived_uid(
-            segmentation.SOPInstanceUID, *(f"{name}={features[name]}" for name in sorted(features))
+            segmentation.SOPInstanceUID,
+            *(f"{name}={features[name]}" for name in sorted(features)),
+            *(f"{one}" for one in segments),
         ),
         instance_number=1,
         manufacturer=MAKER,
@@ -182,6 +242,16 @@ def write_dicom_sr(
     with replacing(path) as temporary:
         dataset.save_as(temporary, enforce_file_format=True)
     return dataset
+
+
+def _of_segments(
+    segments: Sequence[Mapping[str, Any]],
+) -> list[tuple[_Group, Mapping[str, Any]]]:
+    """A group for each of the AHA's segments, with its values."""
+    return [
+        (_Group(None, f"Segment {one['segment']}", MYOCARDIUM, site, _OF_SEGMENT), one)
+        for site, one in zip(SEGMENTS, segments, strict=bool(segments))
+    ]
 
 
 def _known(group: _Group, features: Mapping[str, Any]) -> list[sr.Measurement]:

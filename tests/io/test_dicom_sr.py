@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 
+import highdicom
 import numpy as np
 import pydicom
 import pytest
@@ -19,6 +20,7 @@ WALL, BLOOD, VENTRICLE = ("SCT", "49848007"), ("SCT", "87612001"), ("SCT", "8787
 SCAR, CORE, GRAY = ("SCT", "12402003"), ("99ACSNET", "core-scar"), ("99ACSNET", "gray-zone")
 VOLUME, MASS, LV_MASS = ("SCT", "118565006"), ("SCT", "118538004"), ("LN", "18087-7")
 SHARE = ("99ACSNET", "share-of-wall")
+DARK, INFARCT = ("99ACSNET", "no-reflow"), ("SCT", "22298006")
 SEGMENTS = {WALL: 1, BLOOD: 2, SCAR: 3, GRAY: 4, CORE: 5}
 
 
@@ -99,7 +101,11 @@ def test_each_feature_is_told_in_its_unit(written):
         (CORE, SHARE): (100 * features["core_fraction"], percent),
         (GRAY, MASS): (features["gray_zone_mass_g"], gram),
         (GRAY, VOLUME): (features["gray_zone_volume_ml"], ml),
+        (INFARCT, MASS): (features["infarct_mass_g"], gram),
+        (INFARCT, VOLUME): (features["infarct_volume_ml"], ml),
+        (INFARCT, SHARE): (100 * features["infarct_fraction"], percent),
     }
+    assert features["no_reflow_mass_g"] is None  # there is no remote myocardium to measure against
     found = values(path)
     assert found.keys() == expected.keys()
     for key, (value, unit) in expected.items():
@@ -125,8 +131,8 @@ def test_highdicom_finds_each_group_with_the_segment_that_was_measured(written):
         finding = group.finding_type.scheme_designator, group.finding_type.value
         found[finding] = reference.ReferencedSegmentNumber
     assert found == SEGMENTS
-    (whole,) = content.get_image_measurement_groups()
-    assert whole.tracking_identifier == "Left ventricle, wall and cavity"
+    others = [group.tracking_identifier for group in content.get_image_measurement_groups()]
+    assert others == ["Left ventricle, wall and cavity", "Infarct, scar and no-reflow"]
 
 
 def test_papillary_muscles_are_blood_and_it_says_so(written):
@@ -197,6 +203,67 @@ def test_what_is_not_available_is_left_out(tmp_path):
     write_dicom_sr(path, segmentation.scan, seg, features._asdict())
     found = values(path)
     assert (SCAR, VOLUME) not in found and (SCAR, SHARE) in found
+
+
+def test_no_reflow_is_a_segment_of_its_own_and_no_gray_zone(tmp_path):
+    segmentation = segmented(read_dicom(write_stack(tmp_path / "source")))
+    dark = segmentation.enhancement & ~segmentation.core
+    dark[1:] = False
+    seg = write_dicom_seg(tmp_path / "segmentation.dcm", segmentation, no_reflow=dark)
+    numbers = {item.SegmentLabel: int(item.SegmentNumber) for item in seg.SegmentSequence}
+    (item,) = [one for one in seg.SegmentSequence if one.SegmentLabel == "No-reflow"]
+    assert code(item.SegmentedPropertyTypeCodeSequence[0]) == DARK
+    read = highdicom.seg.segread(tmp_path / "segmentation.dcm")
+
+    def pixels(label):
+        volume = read.get_volume(segment_numbers=[numbers[label]])
+        return int(np.count_nonzero(volume.array))
+
+    gray = segmentation.enhancement & ~segmentation.core
+    assert pixels("No-reflow") == dark.sum()
+    assert pixels("Gray zone") == (gray & ~dark).sum()
+    features = {"no_reflow_volume_ml": 1.5}
+    path = tmp_path / "measurements.dcm"
+    write_dicom_sr(path, segmentation.scan, seg, features)
+    assert values(path) == {(DARK, VOLUME): (1.5, ("UCUM", "mL"))}
+
+
+def numbered_segments():
+    """The AHA's 17, with numbers that tell them apart; the apex has none."""
+    return [
+        {
+            "segment": number,
+            "mass_g": None if number == 17 else float(number),
+            "wall_mean_mm": None if number == 17 else 5.0 + number,
+            "infarct_fraction": None if number == 17 else number / 100,
+            "transmurality_mean": None if number == 17 else number / 50,
+        }
+        for number in range(1, 18)
+    ]
+
+
+def test_segments_stand_at_their_sites(tmp_path):
+    segmentation = segmented(read_dicom(write_stack(tmp_path / "source")))
+    seg = write_dicom_seg(tmp_path / "segmentation.dcm", segmentation)
+    path = tmp_path / "measurements.dcm"
+    write_dicom_sr(path, segmentation.scan, seg, {}, segments=numbered_segments())
+    content = sr.srread(path).content
+    assert isinstance(content, sr.MeasurementReport)
+    found = {}
+    for group in content.get_image_measurement_groups():
+        (site,) = group.finding_sites
+        numbers = [float(one.value) for one in group.get_measurements()]
+        found[site.value.value] = numbers
+    assert len(found) == 16
+    # basal anterior, basal inferoseptal, apical lateral
+    assert found["264850008"] == [1.0, 6.0, 1.0, 2.0]
+    assert found["396646008"] == [3.0, 8.0, 3.0, 6.0]
+    assert found["264853005"] == [16.0, 21.0, 16.0, 32.0]
+    with pytest.raises(ValueError, match="shorter"):
+        write_dicom_sr(path, segmentation.scan, seg, {}, segments=numbered_segments()[:3])
+    if shutil.which("dciodvfy"):
+        done = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=True)
+        assert not [line for line in done.stderr.splitlines() if line.startswith("Error")]
 
 
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="needs dciodvfy, of dicom3tools")
