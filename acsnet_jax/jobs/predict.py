@@ -58,7 +58,9 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
                 _LOG.info("%s: %s is there already", name, folder)
                 continue
             segmentation = segment(scan, bundle)
-            assessment = clinical.assess(segmentation, insertions_deg=insertions_deg)
+            assessment = clinical.assess(
+                segmentation, insertions_deg=insertions_deg, calibration=bundle.calibration
+            )
             judgement = clinical.judge(clinical.measure_signs(segmentation), limits=limits)
             _write(
                 segmentation,
@@ -136,25 +138,37 @@ def _write(
         gate = {**judgement._asdict(), "signs": judgement.signs._asdict()}
         write_json(gate, temporary / "gate.json")
         report.overlay(segmentation, temporary / "overlay.png")
+        report.unrolled(assessment, temporary / "ring.png", title=segmentation.scan.id)
         report.write_scan_page(
             temporary / "report.html",
             segmentation,
-            assessment.features,
+            assessment,
             provenance=provenance,
             judgement=judgement,
+            pictures=report.scan_pictures(temporary),
         )
         if dicom and segmentation.scan.planes:
-            _write_dicom(segmentation, assessment.features, temporary)
+            _write_dicom(segmentation, assessment, temporary)
 
 
 def _write_dicom(
-    segmentation: Segmentation, features: clinical.Features, folder: pathlib.Path
+    segmentation: Segmentation, assessment: clinical.Assessment, folder: pathlib.Path
 ) -> None:
     """The result as DICOM beside the source series; files that cannot be referred to get none."""
+    dark = assessment.findings.no_reflow
     try:
-        written = write_dicom_seg(folder / "segmentation.dcm", segmentation)
-        path = folder / "measurements.dcm"
-        write_dicom_sr(path, segmentation.scan, written, features._asdict())
+        written = write_dicom_seg(
+            folder / "segmentation.dcm",
+            segmentation,
+            no_reflow=None if isinstance(dark, clinical.NotAvailable) else dark,
+        )
+        write_dicom_sr(
+            folder / "measurements.dcm",
+            segmentation.scan,
+            written,
+            assessment.features._asdict(),
+            segments=[one._asdict() for one in assessment.segments],
+        )
     except InputError as error:
         _LOG.warning("%s: no DICOM is written: %s", segmentation.scan.id, error)
 

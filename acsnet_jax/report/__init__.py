@@ -8,6 +8,7 @@
 - `autoencoders_summary`: table of autoencoders that were compared, and the choice.
 - `write_autoencoders`: the same in three files.
 - `challenge_text`: the EMIDEC challenge's table.
+- `write_coverage`: how often intervals hold the expert's number.
 - `write_gate`: what the gate says of each patient, and how well its signs rank errors.
 - `write_challenge`: the same in three files, with presence and agreement.
 - `damage_curves`: figure of the damage study.
@@ -37,6 +38,8 @@
 - `write_tables`: tables 1 and 2 in all forms.
 - `cohort_text`: what a cohort holds.
 - `config_text`: a config as dotted keys.
+- `scan_pictures`: what of a scan's folder comes into its report.
+- `unrolled`: the wall of every slice along its ring.
 - `write_scan_page`: the report of one segmented scan, slice by slice.
 - `study_pictures`: the figures of a study.
 - `worst_pictures`: its worst patients.
@@ -55,6 +58,7 @@ from acsnet_jax.report.assessment import (
 from acsnet_jax.report.autoencoders import autoencoders_summary, write_autoencoders
 from acsnet_jax.report.bullseye import bullseyes
 from acsnet_jax.report.challenge import challenge_text, write_challenge
+from acsnet_jax.report.coverage import write_coverage
 from acsnet_jax.report.damage import damage_curves, damage_examples, damage_summary, write_damage
 from acsnet_jax.report.figures import (
     Violation,
@@ -80,7 +84,8 @@ from acsnet_jax.report.label_files import (
     write_validity,
 )
 from acsnet_jax.report.plots import figure2, figure3, figure5, training_curves
-from acsnet_jax.report.scan_page import write_scan_page
+from acsnet_jax.report.ring import unrolled
+from acsnet_jax.report.scan_page import scan_pictures, write_scan_page
 from acsnet_jax.report.study import cohort_text, config_text, study_pictures, worst_pictures
 from acsnet_jax.report.tables import TextTable, aligned, slices_table, write_csv, write_tables
 
@@ -112,9 +117,11 @@ __all__ = [
     "overlay",
     "records_table",
     "rule_strip",
+    "scan_pictures",
     "slices_table",
     "study_pictures",
     "training_curves",
+    "unrolled",
     "validity_text",
     "violations",
     "worst_case",
@@ -122,6 +129,7 @@ __all__ = [
     "write_assessment",
     "write_autoencoders",
     "write_challenge",
+    "write_coverage",
     "write_csv",
     "write_damage",
     "write_gate",

@@ -17,6 +17,7 @@ import jinja2
 
 import acsnet_jax
 from acsnet_jax.evaluation.challenge import ChallengeRecord
+from acsnet_jax.evaluation.coverage import CoverageRecord, coverage_rows
 from acsnet_jax.evaluation.gate_study import GateRecord
 from acsnet_jax.evaluation.headline import Number
 from acsnet_jax.evaluation.summary import Table1Row, Table2Row
@@ -24,6 +25,7 @@ from acsnet_jax.evaluation.validity import Validity
 from acsnet_jax.files import write_text
 from acsnet_jax.report import tables
 from acsnet_jax.report.challenge import challenge_tables
+from acsnet_jax.report.coverage import COVERAGE_CAPTION, coverage_text
 from acsnet_jax.report.gate import gate_tables
 from acsnet_jax.types import Certificate, InputError
 
@@ -69,6 +71,7 @@ class Report:
         table2: rows of `acsnet_jax.evaluation.table2`.
         challenge: records of `acsnet_jax.evaluation.evaluate_challenge`.
         gate: records of `acsnet_jax.evaluation.gate_records`.
+        intervals: records of `acsnet_jax.evaluation.coverage_records`.
         pictures: figures, in order.
         worst: overlays of the worst patients.
         certificates: one a corrected slice.
@@ -85,6 +88,7 @@ class Report:
     table2: Sequence[Table2Row] = ()
     challenge: Sequence[ChallengeRecord] = ()
     gate: Sequence[GateRecord] = ()
+    intervals: Sequence[CoverageRecord] = ()
     pictures: Sequence[Picture] = ()
     worst: Sequence[Picture] = ()
     certificates: Sequence[Certificate] = ()
@@ -136,7 +140,8 @@ def write_report(workdir: pathlib.Path, report: Report) -> pathlib.Path:
         table2=(tables.TABLE2_CAPTION, tables.table2_text(report.table2)),
         challenge=challenge_tables(report.challenge),
         gate=gate_tables(report.gate),
-        embed=_embed,
+        intervals=(COVERAGE_CAPTION, coverage_text(coverage_rows(report.intervals))),
+        embed=embed_png,
         citations=[PAPER_CITATION, *(DATASET_CITATIONS[name] for name in report.datasets)],
     )
     path = workdir / "report.html"
@@ -144,8 +149,12 @@ def write_report(workdir: pathlib.Path, report: Report) -> pathlib.Path:
     return path
 
 
-def _embed(path: pathlib.Path) -> str:
-    """A PNG as a data URL."""
+def embed_png(path: pathlib.Path) -> str:
+    """A PNG as a data URL.
+
+    Raises:
+        InputError: there is none.
+    """
     if not path.is_file():
         raise InputError(f"report: {path} is missing: draw it before writing the report")
     return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"

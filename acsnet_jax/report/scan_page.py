@@ -11,7 +11,7 @@ import base64
 import io
 import math
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jinja2
@@ -22,16 +22,19 @@ from PIL import Image
 
 from acsnet_jax import palette
 from acsnet_jax.clinical import (
-    Features,
+    Assessment,
     Judgement,
+    NotAvailable,
     Regions,
     areas_mm2,
+    over_15_percent,
     predicted_regions,
     reference_regions,
 )
 from acsnet_jax.files import write_text
 from acsnet_jax.report import drawing
-from acsnet_jax.types import Certificate, Route, Scan, Segmentation
+from acsnet_jax.report.html import Picture, embed_png
+from acsnet_jax.types import Certificate, MaskStack, Route, Scan, Segmentation
 
 _TEMPLATE = pathlib.Path(__file__).with_name("scan.html.j2")
 _MOST_PIXELS = 2_400_000  # of all slices; a page of more would be slow to send
@@ -64,19 +67,78 @@ _OURS = (
     Layer("gray_zone", "Gray zone", palette.GRAY_ZONE, "hatch"),
     Layer("core", "Core scar", palette.CORE, "fill"),
 )
+_NO_REFLOW = Layer("no_reflow", "No-reflow", palette.NO_REFLOW, "fill")
+_BEFORE = Layer("before", "Networks, before the correction", palette.BEFORE, "dots", False)
 _EXPERTS = (
     Layer("expert_myocardium", "Expert: myocardium", palette.EXPERT, "dashes", False),
     Layer("expert_enhancement", "Expert: enhancement", palette.EXPERT_SCAR, "dots", False),
 )
+_LAYERS = (*_OURS, _NO_REFLOW, _BEFORE, *_EXPERTS)
+
+
+class Bar(NamedTuple):
+    """An interval around a number, in the unit of its row."""
+
+    low: float
+    value: float
+    high: float
+    digits: int
+
+    @property
+    def text(self) -> str:
+        """Both ends, with the digits of the number."""
+        return f"{self.low:.{self.digits}f} to {self.high:.{self.digits}f}"
 
 
 class Row(NamedTuple):
-    """A clinical number; ``value`` is text with its digits, or why there is none."""
+    """A clinical number; ``value`` is text with its digits, or "not available"."""
 
     name: str
     value: str
     unit: str
     note: str = ""
+    bar: Bar | None = None
+
+
+class Quantity(NamedTuple):
+    """A feature as a reader wants it: ``scale`` times its value, with so many digits."""
+
+    field: str
+    name: str
+    unit: str
+    digits: int = 1
+    scale: float = 1.0
+    note: str = ""
+
+
+_HEADLINE = (
+    Quantity("infarct_mass_g", "Infarct mass", "g"),
+    Quantity("infarct_fraction", "Infarct of LV mass", "%", scale=100.0),
+    Quantity("core_fraction", "Core scar of LV mass", "%", scale=100.0),
+    Quantity("myocardial_mass_g", "LV myocardial mass", "g", 0, note="no papillaries"),
+    Quantity("blood_pool_volume_ml", "LV blood pool", "mL", 0, note="with papillaries"),
+)
+_QUANTITIES = (
+    Quantity("infarct_mass_g", "Infarct, mass", "g", note="enhancement and no-reflow, 1.05 g/mL"),
+    Quantity("infarct_volume_ml", "Infarct, volume", "mL"),
+    Quantity("infarct_fraction", "Infarct of LV mass", "%", scale=100.0),
+    Quantity("no_reflow_mass_g", "No-reflow, mass", "g", note="dark core of the infarct"),
+    Quantity("core_scar_mass_g", "Core scar, mass", "g"),
+    Quantity("core_scar_volume_ml", "Core scar, volume", "mL", note="FWHM: half of the maximum"),
+    Quantity("core_fraction", "Core scar of LV mass", "%", scale=100.0),
+    Quantity("gray_zone_mass_g", "Gray zone, mass", "g", note="enhancement, no core, no no-reflow"),
+    Quantity("gray_zone_volume_ml", "Gray zone, volume", "mL"),
+    Quantity("gray_zone_fraction", "Gray zone of LV mass", "%", scale=100.0),
+    Quantity("myocardial_mass_g", "LV myocardium, mass", "g", note="at 1.05 g/mL"),
+    Quantity("myocardial_volume_ml", "LV myocardium, volume", "mL"),
+    Quantity("blood_pool_volume_ml", "LV blood pool, volume", "mL"),
+    Quantity("lv_volume_ml", "LV with its wall, volume", "mL"),
+    Quantity("wall_mean_mm", "Wall thickness, mean", "mm", note="along Laplace's field lines"),
+    Quantity("wall_min_mm", "Wall thickness, least", "mm"),
+    Quantity("wall_max_mm", "Wall thickness, greatest", "mm"),
+    Quantity("transmurality_mean", "Transmurality, mean", "%", scale=100.0, note="over all wall"),
+    Quantity("transmurality_max", "Transmurality, greatest", "%", scale=100.0),
+)
 
 
 class SlicePage(NamedTuple):
@@ -89,7 +151,7 @@ class SlicePage(NamedTuple):
         picture: PNG as a data URL.
         paths: layer to SVG path, in half pixels.
         areas: layer to mm^2.
-        scar_share: of the slice's myocardium, in percent; None without any.
+        scar_share: infarct of the slice's myocardium, in percent; None without any.
         route: how the mask came about, in a word or two.
         words: the certificate, in a sentence.
     """
@@ -136,27 +198,29 @@ class Canvas(NamedTuple):
 def write_scan_page(
     path: pathlib.Path,
     segmentation: Segmentation,
-    features: Features,
+    assessment: Assessment,
     *,
     provenance: Mapping[str, str],
     judgement: Judgement | None = None,
+    pictures: Sequence[Picture] = (),
 ) -> None:
     """Write the report of one scan.
 
     Args:
         path: HTML file to write.
         segmentation: what was found; experts' contours come along where the scan has labels.
-        features: of the same.
+        assessment: of the same.
         provenance: versions, bundle and settings, name to text; no path of the user's.
         judgement: what the gate says of it.
+        pictures: of the same, such as bull's-eyes, which come into the page.
     """
     scan = segmentation.scan
     ours = predicted_regions(segmentation)
     expert = reference_regions(scan) if scan.labelled.any() else None
     box, canvas = _canvas(scan, ours, expert)
-    layers = list(_OURS)
-    if expert is not None:
-        layers += _EXPERTS if expert.enhancement is not None else _EXPERTS[:1]
+    masks = _masks(segmentation, assessment, expert)
+    layers = [layer for layer in _LAYERS if layer.key in masks]
+    rows = feature_rows(assessment)
     template = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     ).from_string(_TEMPLATE.read_text(encoding="utf-8"))
@@ -164,9 +228,18 @@ def write_scan_page(
         scan=scan,
         canvas=canvas,
         layers=layers,
-        slices=_slices(segmentation, ours, expert, box, canvas),
-        headline=headline(features),
-        rows=feature_rows(features),
+        keys=[layer.key for layer in layers],
+        slices=_slices(segmentation, masks, box, canvas),
+        headline=headline(assessment),
+        rows=rows,
+        tops=tops(rows),
+        coverage=f"{assessment.coverage:.0%}",
+        interval_words=interval_words(assessment),
+        decision=decision_words(assessment),
+        rules=rule_rows(assessment),
+        segments=segment_rows(assessment),
+        pictures=pictures,
+        embed=embed_png,
         facts=scan_facts(scan),
         corrections=corrections_text(segmentation),
         judgement=judgement,
@@ -175,45 +248,145 @@ def write_scan_page(
     write_text(text, path)
 
 
-def headline(features: Features) -> list[Row]:
-    """The numbers that a reader of scar looks for first."""
+def scan_pictures(folder: pathlib.Path) -> list[Picture]:
+    """The pictures of a scan's folder that come into its report.
+
+    Args:
+        folder: with ``scar_rules.png``, ``bullseye.png`` and ``ring.png``.
+    """
     return [
-        Row("Scar mass", _number(features.enhancement_mass_g, 1), "g"),
-        Row("Scar of LV myocardium", _percent(features.scar_fraction), "%", "by volume"),
-        Row("Core scar of LV myocardium", _percent(features.core_fraction), "%", "by volume"),
-        Row("LV myocardial mass", _number(features.myocardial_mass_g, 0), "g", "no papillaries"),
-        Row("LV blood pool", _number(features.blood_pool_volume_ml, 0), "mL", "with papillaries"),
+        Picture(title, caption, folder / name)
+        for name, title, caption in (
+            (
+                "scar_rules.png",
+                "Scar by rule, in the picture",
+                "The slice with the most infarct once a rule; scar red, wall cyan.",
+            ),
+            (
+                "bullseye.png",
+                "Bull's-eyes",
+                "Infarct, transmurality, wall thickness and mass of the AHA's segments.",
+            ),
+            (
+                "ring.png",
+                "The wall unrolled",
+                "Infarct through the wall, and the wall's thickness, along the ring of each slice.",
+            ),
+        )
     ]
 
 
-def feature_rows(features: Features) -> list[Row]:
-    """All clinical numbers, scar first."""
-    scar, core = features.enhancement_mass_g, features.core_scar_mass_g
-    gray = features.gray_zone_mass_g
+def headline(assessment: Assessment) -> list[Row]:
+    """The numbers that a reader of scar looks for first."""
+    return [_row(assessment, quantity) for quantity in _HEADLINE]
+
+
+def feature_rows(assessment: Assessment) -> list[Row]:
+    """All clinical numbers of the scan, infarct first."""
+    features = assessment.features
     return [
-        Row("Scar (enhancement), mass", _number(scar, 1), "g", "at 1.05 g/mL"),
-        Row("Scar (enhancement), volume", _number(features.enhancement_volume_ml, 1), "mL"),
-        Row("Scar of LV myocardium", _percent(features.scar_fraction), "%", "by volume"),
-        Row("Core scar, mass", _number(core, 1), "g", "at 1.05 g/mL"),
-        Row(
-            "Core scar, volume",
-            _number(features.core_scar_volume_ml, 1),
-            "mL",
-            "FWHM: half of the maximum",
-        ),
-        Row("Core scar of LV myocardium", _percent(features.core_fraction), "%", "by volume"),
-        Row("Gray zone, mass", _number(gray, 1), "g", "at 1.05 g/mL"),
-        Row(
-            "Gray zone, volume",
-            _number(features.gray_zone_volume_ml, 1),
-            "mL",
-            "scar that is no core",
-        ),
-        Row("LV myocardium, mass", _number(features.myocardial_mass_g, 1), "g", "at 1.05 g/mL"),
-        Row("LV myocardium, volume", _number(features.myocardial_volume_ml, 1), "mL"),
-        Row("LV blood pool, volume", _number(features.blood_pool_volume_ml, 1), "mL"),
-        Row("LV with its wall, volume", _number(features.lv_volume_ml, 1), "mL"),
+        *(_row(assessment, quantity) for quantity in _QUANTITIES),
+        Row("Pieces of the infarct", _number(features.scar_components, 0), "pieces"),
         Row("Slices with LV", f"{features.slices_used} of {features.slices}", "slices"),
+    ]
+
+
+def _row(assessment: Assessment, quantity: Quantity) -> Row:
+    value = getattr(assessment.features, quantity.field)
+    interval = assessment.intervals.get(quantity.field)
+    scale, digits = quantity.scale, quantity.digits
+    note = quantity.note
+    if value is None:
+        note = assessment.features.not_available.get(quantity.field, note)
+    return Row(
+        quantity.name,
+        _number(None if value is None else scale * value, digits),
+        quantity.unit,
+        note,
+        None
+        if interval is None or value is None
+        else Bar(scale * interval.low, scale * value, scale * interval.high, digits),
+    )
+
+
+def tops(rows: Sequence[Row]) -> dict[str, float]:
+    """Where the bars of each unit end, so that rows of one unit can be compared."""
+    highest: dict[str, float] = {}
+    for row in rows:
+        if row.bar is not None:
+            highest[row.unit] = max(highest.get(row.unit, 0.0), row.bar.high)
+    return {unit: top or 1.0 for unit, top in highest.items()}
+
+
+def interval_words(assessment: Assessment) -> str:
+    """What the intervals are worth, in a sentence or two."""
+    if not assessment.intervals:
+        return "No intervals: nothing was drawn again."
+    share = f"{assessment.coverage:.0%}"
+    kinds = {one.calibrated for one in assessment.intervals.values()}
+    if kinds == {True}:
+        return (
+            f"Intervals hold an expert's number in {share} of patients like those on whom they "
+            "were calibrated, whom the networks had never seen."
+        )
+    told = "The intervals" if kinds == {False} else "Some intervals"
+    return (
+        f"{told} are not calibrated: they tell how far networks, turns of the picture and valid "
+        f"shapes disagree ({share} of a normal distribution), which is less than how far an expert "
+        "may lie from them."
+    )
+
+
+def decision_words(assessment: Assessment) -> str:
+    """Whether the infarct is large, by its interval and by rule, in a sentence."""
+    spread = assessment.spread
+    decided = over_15_percent(assessment)
+    words = {
+        "yes": "Above 15% of the LV's mass over all of the interval",
+        "no": "Not above 15% of the LV's mass over all of the interval",
+        "open": "The interval holds 15% of the LV's mass: whether the infarct is large is open",
+        None: "Without an interval",
+    }[decided]
+    if spread.lowest_fraction is None or spread.highest_fraction is None:
+        return f"{words}; scar rules cannot be compared."
+    low, high = 100 * spread.lowest_fraction, 100 * spread.highest_fraction
+    flips = "it depends on the rule" if spread.over_15_percent_flips else "all rules agree"
+    return f"{words}; by rule the infarct is {low:.1f} to {high:.1f}% of it, and {flips}."
+
+
+def rule_rows(assessment: Assessment) -> list[tuple[str, ...]]:
+    """Scar by rule: name, mass, share, whether it is large, wall above 50% and 75%."""
+    rows = []
+    for one in assessment.rules:
+        large = {None: _NOT_AVAILABLE, True: "yes", False: "no"}[one.over_15_percent]
+        reason = next(iter(one.not_available.values())) if one.mass_g is None else ""
+        rows.append(
+            (
+                one.name,
+                _number(one.mass_g, 1),
+                _percent(one.fraction),
+                large,
+                _percent(one.wall_over_50),
+                _percent(one.wall_over_75),
+                reason,
+            )
+        )
+    return rows
+
+
+def segment_rows(assessment: Assessment) -> list[tuple[str, ...]]:
+    """The AHA's segments: number and name, mass, thickness, infarct, transmurality, why not."""
+    return [
+        (
+            f"{one.segment} {one.name}",
+            _number(one.mass_g, 1),
+            _number(one.wall_mean_mm, 1),
+            _percent(one.infarct_fraction),
+            _percent(one.transmurality_mean),
+            _percent(one.transmurality_max),
+            next(iter(one.not_available.values()), ""),
+        )
+        for one in assessment.segments
     ]
 
 
@@ -323,25 +496,38 @@ def _canvas(scan: Scan, ours: Regions, expert: Regions | None) -> tuple[drawing.
     )
 
 
-def _slices(
-    segmentation: Segmentation,
-    ours: Regions,
-    expert: Regions | None,
-    box: drawing.Extent,
-    canvas: Canvas,
-) -> list[SlicePage]:
-    scan = segmentation.scan
+def _masks(
+    segmentation: Segmentation, assessment: Assessment, expert: Regions | None
+) -> dict[str, MaskStack]:
+    """What is drawn or measured slice by slice, by the key of its layer."""
     masks = {
-        "myocardium": ours.myocardium,
-        "blood_pool": ours.blood_pool,
+        "myocardium": segmentation.myocardium,
+        "blood_pool": segmentation.blood_pool,
         "enhancement": segmentation.enhancement,
         "gray_zone": segmentation.enhancement & ~segmentation.core,
         "core": segmentation.core,
     }
+    no_reflow = assessment.findings.no_reflow
+    if not isinstance(no_reflow, NotAvailable) and no_reflow.any():
+        masks["no_reflow"] = no_reflow
+        masks["gray_zone"] = masks["gray_zone"] & ~no_reflow
+        masks["infarct"] = segmentation.enhancement | no_reflow
+    if segmentation.certificates and segmentation.myocardium_probability is not None:
+        masks["before"] = segmentation.myocardium_probability >= 0.5
     if expert is not None:
         masks["expert_myocardium"] = expert.myocardium
         if expert.enhancement is not None:
             masks["expert_enhancement"] = expert.enhancement
+    return masks
+
+
+def _slices(
+    segmentation: Segmentation,
+    masks: Mapping[str, MaskStack],
+    box: drawing.Extent,
+    canvas: Canvas,
+) -> list[SlicePage]:
+    scan = segmentation.scan
     areas = {name: areas_mm2(mask, scan.spacing_mm) for name, mask in masks.items()}
     pages = []
     for k in range(len(scan.image)):
@@ -356,10 +542,10 @@ def _slices(
                 paths={
                     name: svg_path(mask[k][box])
                     for name, mask in masks.items()
-                    if name != "enhancement"
+                    if name not in ("enhancement", "infarct")
                 },
                 areas=here,
-                scar_share=100 * here["enhancement"] / wall if wall else None,
+                scar_share=100 * here.get("infarct", here["enhancement"]) / wall if wall else None,
                 route=_route(segmentation, k),
                 words=_words(segmentation, k),
             )
@@ -427,7 +613,7 @@ def svg_path(mask: Bool[np.ndarray, "height width"]) -> str:
     return "".join(parts).replace(" z", "z")
 
 
-def _number(value: float | None, digits: int) -> str:
+def _number(value: float | int | None, digits: int) -> str:
     if value is None or not math.isfinite(value):
         return _NOT_AVAILABLE
     return f"{value:.{digits}f}"

@@ -20,14 +20,19 @@ import pytest
 from PIL import Image
 from skimage.draw import polygon2mask
 
-from acsnet_jax.clinical import Judgement, features, measure_signs
-from acsnet_jax.report import write_scan_page
+from acsnet_jax.clinical import Calibration, Judgement, Scale, assess, features, measure_signs
+from acsnet_jax.report import scan_pictures, unrolled, write_assessment, write_scan_page
 from acsnet_jax.report.scan_page import (
     certificate_words,
+    decision_words,
     feature_rows,
     headline,
+    interval_words,
+    rule_rows,
     scan_facts,
+    segment_rows,
     svg_path,
+    tops,
 )
 from acsnet_jax.types import Route, Window
 
@@ -44,7 +49,7 @@ def with_gray_zone(segmentation):
 
 def write(path, segmentation):
     provenance = {"Bundle": "SHA-256 0123", "spec.<b>": "1"}
-    write_scan_page(path, segmentation, features(segmentation), provenance=provenance)
+    write_scan_page(path, segmentation, assess(segmentation), provenance=provenance)
     return path.read_text(encoding="utf-8")
 
 
@@ -160,17 +165,98 @@ def test_every_control_has_a_name(make_segmentation, tmp_path):
 
 
 def test_numbers_are_the_features_with_units(make_segmentation):
-    found = features(make_segmentation())
-    rows = {row.name: row for row in feature_rows(found)}
-    scar = found.enhancement_volume_ml
-    assert scar is not None and found.scar_fraction is not None
-    assert rows["Scar (enhancement), mass"][1:3] == (f"{1.05 * scar:.1f}", "g")
-    assert rows["Scar (enhancement), volume"][1:3] == (f"{scar:.1f}", "mL")
-    assert rows["Scar of LV myocardium"][1:3] == (f"{100 * found.scar_fraction:.1f}", "%")
+    assessment = assess(make_segmentation())
+    found = assessment.features
+    rows = {row.name: row for row in feature_rows(assessment)}
+    infarct = found.infarct_volume_ml
+    assert infarct is not None and found.infarct_fraction is not None
+    assert rows["Infarct, mass"][1:3] == (f"{1.05 * infarct:.1f}", "g")
+    assert rows["Infarct, volume"][1:3] == (f"{infarct:.1f}", "mL")
+    assert rows["Infarct of LV mass"][1:3] == (f"{100 * found.infarct_fraction:.1f}", "%")
     assert rows["Slices with LV"].value == "4 of 4"
-    assert all(row.unit for row in (*rows.values(), *headline(found)))
-    missing = found._replace(enhancement_mass_g=None, scar_fraction=None)
-    assert headline(missing)[0].value == headline(missing)[1].value == "not available"
+    assert all(row.unit for row in (*rows.values(), *headline(assessment)))
+    missing = assessment._replace(
+        features=found._replace(infarct_mass_g=None, not_available={"infarct_mass_g": "why not"})
+    )
+    assert headline(missing)[0][1:4] == ("not available", "g", "why not")
+
+
+def spread_out(segmentation, **spread):
+    """The same, with numbers that spread over draws."""
+    return dataclasses.replace(segmentation, spread=spread)
+
+
+def test_intervals_stand_beside_their_numbers_and_say_what_they_are_worth(make_segmentation):
+    segmentation = spread_out(make_segmentation(), enhancement_volume_ml=0.1, lv_volume_ml=1.0)
+    drawn = assess(segmentation)
+    rows = {row.name: row for row in feature_rows(drawn)}
+    bar, lv = rows["Infarct, volume"].bar, rows["LV with its wall, volume"].bar
+    assert bar is not None and lv is not None
+    assert bar.high - bar.value == pytest.approx(0.1645, abs=1e-3)
+    assert rows["Infarct of LV mass"].bar is None  # whose spread is not known
+    assert tops([*rows.values()])["mL"] == lv.high
+    assert "not calibrated" in interval_words(drawn)
+    scales = {name: {"all": Scale(1.0, 2.0, 30)} for name in ("lv_volume_ml",)}
+    half = assess(segmentation, calibration=Calibration(0.9, scales))
+    assert "Some intervals are not calibrated" in interval_words(half)
+    whole = assess(spread_out(segmentation, lv_volume_ml=1.0), calibration=Calibration(0.8, scales))
+    assert "in 80% of patients" in interval_words(whole)
+    interval = whole.intervals["lv_volume_ml"]
+    assert interval.high - interval.low == pytest.approx(2 * 2.0 * (1.0 + 1.0))
+    assert "nothing was drawn" in interval_words(assess(make_segmentation()))
+
+
+@pytest.mark.parametrize(
+    ("spread", "words"),
+    [(None, "Without an interval"), (1e-4, "over all of the interval"), (0.5, "is open")],
+)
+def test_the_page_says_whether_the_infarct_is_large(make_segmentation, spread, words):
+    given = {} if spread is None else {"scar_fraction": spread}
+    assert words in decision_words(assess(spread_out(make_segmentation(), **given)))
+
+
+def test_rules_and_segments_are_told_or_the_reason_is(make_segmentation, tmp_path):
+    segmentation = make_segmentation()
+    assessment = assess(segmentation)
+    assert len(rule_rows(assessment)) == len(assessment.rules)
+    assert len(segment_rows(assessment)) == 17
+    text = html.unescape(write(tmp_path / "report.html", segmentation))
+    for one in assessment.rules:
+        assert one.name in text
+    for one in assessment.segments:
+        assert one.name in text
+        assert one.mass_g is not None or next(iter(one.not_available.values())) in text
+
+
+def test_pictures_of_the_scans_folder_come_into_the_page(make_segmentation, tmp_path):
+    segmentation = make_segmentation()
+    assessment = assess(segmentation)
+    write_assessment(assessment, segmentation, tmp_path)
+    unrolled(assessment, tmp_path / "ring.png", title="scan")
+    path = tmp_path / "report.html"
+    pictures = scan_pictures(tmp_path)
+    write_scan_page(path, segmentation, assessment, provenance={}, pictures=pictures)
+    page = Page(path.read_text(encoding="utf-8"))
+    assert [a["alt"] for a in page.all("img")] == [picture.caption for picture in pictures]
+    for attributes, picture in zip(page.all("img"), pictures, strict=True):
+        encoded = attributes["src"].removeprefix("data:image/png;base64,")
+        assert base64.b64decode(encoded) == picture.path.read_bytes()
+
+
+def test_the_wall_before_the_correction_can_be_shown(make_segmentation, certificates, tmp_path):
+    segmentation = make_segmentation(slices=3)
+    before = np.roll(segmentation.myocardium, 2, axis=1)
+    cascade = dataclasses.replace(
+        segmentation,
+        certificates=certificates,
+        myocardium_probability=before.astype(np.float32),
+    )
+    page = Page(write(tmp_path / "report.html", cascade))
+    paths = [a["d"] for a in page.all("path") if a.get("data-layer") == "before"][1:]
+    # the first one stands beside the switch
+    for path, mask in zip(paths[-3:], before, strict=True):
+        np.testing.assert_array_equal(inside(path, mask.shape), mask)
+    assert "before the correction" in "".join(page.words)
 
 
 def test_an_expert_is_shown_where_there_is_one(make_segmentation, tmp_path):
@@ -321,6 +407,6 @@ def test_the_gate_says_its_verdict_and_reasons(make_segmentation, tmp_path):
     segmentation = make_segmentation()
     judgement = Judgement("look at it", ("the LV jumps <12 mm>",), measure_signs(segmentation))
     path = tmp_path / "report.html"
-    write_scan_page(path, segmentation, features(segmentation), provenance={}, judgement=judgement)
+    write_scan_page(path, segmentation, assess(segmentation), provenance={}, judgement=judgement)
     text = path.read_text(encoding="utf-8")
     assert "The gate: look at it." in text and "The LV jumps &lt;12 mm&gt;." in text
