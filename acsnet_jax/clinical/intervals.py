@@ -86,7 +86,7 @@ class Calibration(NamedTuple):
     """
 
     coverage: float
-    scales: dict[str, dict[Group, Scale]]
+    scales: Mapping[str, Mapping[Group, Scale]]
 
 
 class Interval(NamedTuple):

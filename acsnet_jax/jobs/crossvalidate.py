@@ -39,16 +39,12 @@ def crossvalidate(config: Config, workdir: pathlib.Path) -> None:
         records.slices.extend(found.slices)
         records.volumes.extend(found.volumes)
     segmentations = [one for fold in folds for one in fold.segmentations]
-    coverage = [
-        record
-        for fold in folds
-        for record in evaluation.coverage_records(fold.segmentations, fold.calibration)
-    ]
+    calibrations = [fold.calibration for fold in folds for _ in fold.segmentations]
     path = write_study(
         segmentations,
         records,
         corrector,
-        coverage,
+        calibrations,
         Cohort([], [one.scan for one in segmentations], cine=cine),
         workdir / "report",
         title=f"ACSNet: every patient held out once, in {config.folds} folds",

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from tqdm import tqdm
 
 from acsnet_jax import bundle as bundles
-from acsnet_jax import evaluation, report
+from acsnet_jax import clinical, evaluation, report
 from acsnet_jax.correction import Corrector
 from acsnet_jax.evaluation import Targets
 from acsnet_jax.files import write_json
@@ -69,7 +69,7 @@ def write_evaluation(
         segmentations,
         evaluation.evaluate(segmentations, bundle.inference),
         bundle.corrector,
-        evaluation.coverage_records(segmentations, bundle.calibration),
+        [bundle.calibration] * len(segmentations),
         cohort,
         workdir,
         title="ACSNet: held-out patients",
@@ -84,7 +84,7 @@ def write_study(
     segmentations: Sequence[Segmentation],
     records: evaluation.Evaluation,
     corrector: Corrector,
-    coverage: Sequence[evaluation.CoverageRecord],
+    calibrations: Sequence[clinical.Calibration | None],
     cohort: Cohort,
     workdir: pathlib.Path,
     *,
@@ -94,13 +94,13 @@ def write_study(
     config: Mapping,
     runs: Mapping[str, pathlib.Path] | None = None,
 ) -> pathlib.Path:
-    """Tables, figures, certificates and ``report.html`` of held-out patients.
+    """Tables, figures, certificates, a page a patient, and ``report.html`` of held-out patients.
 
     Args:
         segmentations: of the patients.
         records: of the same.
         corrector: stage 3, which says what is valid.
-        coverage: of the intervals of the same.
+        calibrations: of the intervals of each patient, None where there is none.
         cohort: for the report: who was trained on and who was held out.
         workdir: gets the files.
         title: of the report.
@@ -118,6 +118,12 @@ def write_study(
     certificates = [one for segmentation in segmentations for one in segmentation.certificates]
     in_3d = evaluation.evaluate_challenge(segmentations)
     gate = evaluation.gate_records(segmentations, in_3d)
+    coverage = [
+        record
+        for segmentation, calibration in zip(segmentations, calibrations, strict=True)
+        for record in evaluation.coverage_records([segmentation], calibration)
+    ]
+    _write_patients(segmentations, calibrations, gate, workdir / "patients", config)
     report.write_tables(table1, table2, workdir)
     report.write_challenge(in_3d, workdir)
     report.write_gate(gate, workdir)
@@ -142,6 +148,7 @@ def write_study(
             certificates=certificates,
             validity=validity,
             data=report.cohort_text(cohort, data),
+            patients="patients/index.html",
             config=report.config_text(config),
             environment=report.environment(),
             datasets=[x for x in (data.format, data.cine_format) if x in report.DATASET_CITATIONS],
@@ -150,3 +157,42 @@ def write_study(
     for number in numbers:
         _LOG.info("%s", number.line())
     return path
+
+
+def _write_patients(
+    segmentations: Sequence[Segmentation],
+    calibrations: Sequence[clinical.Calibration | None],
+    gate: Sequence[evaluation.GateRecord],
+    folder: pathlib.Path,
+    config: Mapping,
+) -> None:
+    """A page of each patient, and one that holds them all, worst first."""
+    provenance = {**report.environment(), **report.config_text(config)}
+    studies = []
+    given = list(zip(segmentations, calibrations, gate, strict=True))
+    for segmentation, calibration, record in tqdm(given, desc="pages", disable=None):
+        assessment = clinical.assess(segmentation, calibration=calibration)
+        name = f"{segmentation.scan.id}.html"
+        report.write_scan_page(
+            folder / name,
+            segmentation,
+            assessment,
+            provenance=provenance,
+            judgement=record.judgement,
+        )
+        studies.append(
+            report.study_of(
+                segmentation.scan.id,
+                assessment,
+                record.judgement,
+                page=name,
+                wall_dice=record.myocardium,
+                infarct_dice=record.enhancement,
+            )
+        )
+    report.write_studies(
+        report.ranked(studies),
+        folder / "index.html",
+        title="Held-out patients",
+        provenance=provenance,
+    )

@@ -25,7 +25,7 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
     """Segment every scan at ``config.input``; one folder a scan in `workdir`, whole or absent.
 
     A scan whose folder is there already is passed over, so that a re-run goes on. A bad scan does
-    not stop the others.
+    not stop the others. ``index.html`` and ``index.csv`` hold all scans of `workdir`, worst first.
 
     Raises:
         InputError: no input or bundle, or at the end, if a scan could not be segmented.
@@ -87,6 +87,7 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
             _shown(features.infarct_fraction, "{:.1f}", scale=100.0),
             folder,
         )
+    _tell(workdir, provenance)
     if doubtful:
         _LOG.warning("%d scans are not accepted as they are; gate.json of each says why", doubtful)
     if lost:
@@ -100,6 +101,18 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
             f"{len(failed)} of {len(loaders)} scans could not be segmented, for the reasons above: "
             + ", ".join(failed)
         )
+
+
+def _tell(workdir: pathlib.Path, provenance: Mapping[str, str]) -> None:
+    """All studies of the folder in one page and one table, worst first."""
+    studies = report.collect_studies(workdir)
+    if not studies:
+        return
+    path = workdir / "index.html"
+    report.write_studies(studies, path, title="LV and scar", provenance=provenance)
+    for line in report.studies_text(studies).splitlines():
+        _LOG.info("%s", line)
+    _LOG.info("open %s", path)
 
 
 def _insertions(given: Sequence[int | float] | None) -> tuple[float, float] | None:

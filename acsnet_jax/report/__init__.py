@@ -47,6 +47,12 @@
 - `collect_violations`: masks of label files that fail.
 - `validity_text`: how label files fare, for the terminal.
 - `write_validity`: the same as tables and a picture.
+- `Study`: a row of a table of studies.
+- `collect_studies`: of a folder.
+- `ranked`: worst first.
+- `studies_text`: the table for a terminal.
+- `study_of`: the row of a segmentation.
+- `write_studies`: a page whose rows open their studies.
 """
 
 from acsnet_jax.report.assessment import (
@@ -86,6 +92,14 @@ from acsnet_jax.report.label_files import (
 from acsnet_jax.report.plots import figure2, figure3, figure5, training_curves
 from acsnet_jax.report.ring import unrolled
 from acsnet_jax.report.scan_page import scan_pictures, write_scan_page
+from acsnet_jax.report.studies import (
+    Study,
+    collect_studies,
+    ranked,
+    studies_text,
+    study_of,
+    write_studies,
+)
 from acsnet_jax.report.study import cohort_text, config_text, study_pictures, worst_pictures
 from acsnet_jax.report.tables import TextTable, aligned, slices_table, write_csv, write_tables
 
@@ -94,6 +108,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "Picture",
     "Report",
+    "Study",
     "TextTable",
     "Violation",
     "aligned",
@@ -102,6 +117,7 @@ __all__ = [
     "challenge_text",
     "cohort",
     "cohort_text",
+    "collect_studies",
     "collect_violations",
     "config_text",
     "corrections_table",
@@ -115,10 +131,13 @@ __all__ = [
     "figure5",
     "montage",
     "overlay",
+    "ranked",
     "records_table",
     "rule_strip",
     "scan_pictures",
     "slices_table",
+    "studies_text",
+    "study_of",
     "study_pictures",
     "training_curves",
     "unrolled",
@@ -135,6 +154,7 @@ __all__ = [
     "write_gate",
     "write_report",
     "write_scan_page",
+    "write_studies",
     "write_tables",
     "write_validity",
 ]

@@ -76,6 +76,7 @@ class Report:
         worst: overlays of the worst patients.
         certificates: one a corrected slice.
         validity: of what was returned and what was not, beside the certificates.
+        patients: page that opens each patient's, relative to the report.
         data: summary of the cohort, name to text.
         config: the configuration, name to text.
         environment: versions and hardware, name to text; see `environment`.
@@ -93,6 +94,7 @@ class Report:
     worst: Sequence[Picture] = ()
     certificates: Sequence[Certificate] = ()
     validity: Validity | None = None
+    patients: str = ""
     data: Mapping[str, str] = dataclasses.field(default_factory=dict)
     config: Mapping[str, str] = dataclasses.field(default_factory=dict)
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -11,7 +11,6 @@ from acsnet_jax.clinical import (
     INTERVAL_FIELDS,
     Calibration,
     IntervalCase,
-    Scale,
     assess,
     calibration_from,
     draw_values,
@@ -127,7 +126,8 @@ def test_the_factor_is_the_conformal_rank():
     ]
     scale = fit_calibration(cases).scales["infarct_volume_ml"]["found"]
     # rank ceil(20 * 0.9) = 18 of 19
-    assert scale == Scale(10.0, pytest.approx(1.8), 19)
+    assert scale.factor == pytest.approx(1.8)
+    assert (scale.floor, scale.patients) == (10.0, 19)
 
 
 def test_without_calibration_an_interval_is_normal_and_says_so():

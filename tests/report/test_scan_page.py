@@ -21,6 +21,7 @@ from PIL import Image
 from skimage.draw import polygon2mask
 
 from acsnet_jax.clinical import Calibration, Judgement, Scale, assess, features, measure_signs
+from acsnet_jax.clinical.intervals import Group
 from acsnet_jax.report import scan_pictures, unrolled, write_assessment, write_scan_page
 from acsnet_jax.report.scan_page import (
     certificate_words,
@@ -196,7 +197,7 @@ def test_intervals_stand_beside_their_numbers_and_say_what_they_are_worth(make_s
     assert rows["Infarct of LV mass"].bar is None  # whose spread is not known
     assert tops([*rows.values()])["mL"] == lv.high
     assert "not calibrated" in interval_words(drawn)
-    scales = {name: {"all": Scale(1.0, 2.0, 30)} for name in ("lv_volume_ml",)}
+    scales: dict[str, dict[Group, Scale]] = {"lv_volume_ml": {"all": Scale(1.0, 2.0, 30)}}
     half = assess(segmentation, calibration=Calibration(0.9, scales))
     assert "Some intervals are not calibrated" in interval_words(half)
     whole = assess(spread_out(segmentation, lv_volume_ml=1.0), calibration=Calibration(0.8, scales))
