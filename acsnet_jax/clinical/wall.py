@@ -43,6 +43,7 @@ _SIDES = ((-1, 0), (1, 0), (0, -1), (0, 1))
 Field = Float[np.ndarray, "nodes_down nodes_right"]
 
 NO_WALL = NotAvailable("no myocardium on this slice")
+TOO_SMALL = NotAvailable("cavity or wall are of a pixel or two: too small for an outline")
 NO_CAVITY = NotAvailable("the myocardium encloses no cavity: an open ring, or a slice of the apex")
 
 
@@ -102,6 +103,8 @@ def wall_lines(
     lv, cavity = parts
     grid, within, beyond = _outlines(lv, cavity, spacing_mm)
     inside = (within > 0) & (beyond > 0)
+    if not inside.any() or not (beyond <= 0).any():
+        return TOO_SMALL
     potential, direction = _laplace(within, beyond, inside)
     starts, length = _middle(potential, lines)
     lengths, ways = zip(

@@ -118,3 +118,18 @@ def test_a_wall_of_one_pixel_still_has_lines():
 def test_the_border_of_the_picture_is_no_obstacle():
     wall, _ = ring(49.9, 40)
     assert lines_of(wall, (1.0, 1.0)).thickness_mm.mean() == pytest.approx(9.9, abs=0.2)
+
+
+@pytest.mark.parametrize("cavity_px", [1, 2, 3, 5])
+@pytest.mark.parametrize("wall_px", [1, 2, 3])
+def test_tiny_rings_are_measured_or_the_reason_is_given(cavity_px, wall_px):
+    size = cavity_px + 2 * wall_px
+    mask = np.ones((size, size), bool)
+    mask[wall_px:-wall_px, wall_px:-wall_px] = False
+    lines = wall_lines(np.pad(mask, 6), (1.5, 1.5))
+    if isinstance(lines, NotAvailable):
+        assert cavity_px <= 2 or wall_px == 1
+        assert "too small" in lines.reason
+    else:
+        assert np.isfinite(lines.thickness_mm).all()
+        assert abs(lines.thickness_mm.mean() - 1.5 * wall_px) < 1.5
