@@ -115,8 +115,12 @@ def write_study(
     certificates = [one for segmentation in segmentations for one in segmentation.certificates]
     in_3d = evaluation.evaluate_challenge(segmentations)
     gate = evaluation.gate_records(segmentations, in_3d)
+    agreements = evaluation.agreement(in_3d, volumes=records.volumes)
+    patients = evaluation.patient_records(segmentations, in_3d, records.volumes, gate)
     report.write_tables(table1, table2, workdir)
     report.write_challenge(in_3d, workdir)
+    report.write_agreement(agreements, workdir)
+    report.write_burden(patients, workdir)
     report.write_gate(gate, workdir)
     report.write_csv(report.slices_table(records.slices), workdir / "slices.csv")
     write_json([one._asdict() for one in certificates], workdir / "certificates.json")
@@ -130,6 +134,7 @@ def write_study(
             table1=table1,
             table2=table2,
             challenge=in_3d,
+            sections=report.study_sections(agreements, patients),
             gate=gate,
             pictures=report.study_pictures(segmentations, records, cohort, figures, runs=runs),
             worst=report.worst_pictures(segmentations, records, figures),

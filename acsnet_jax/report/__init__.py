@@ -9,7 +9,9 @@
 - `write_autoencoders`: the same in three files.
 - `challenge_text`: the EMIDEC challenge's table.
 - `write_gate`: what the gate says of each patient, and how well its signs rank errors.
-- `write_challenge`: the same in three files, with presence and agreement.
+- `write_challenge`: the same in three files, with presence.
+- `write_agreement`: how volumes agree with the expert's.
+- `write_burden`: the infarct's share of the LV: decisions, pathologies, a row a patient.
 - `damage_curves`: figure of the damage study.
 - `damage_examples`: some of its masks.
 - `damage_summary`: its table.
@@ -22,6 +24,7 @@
 - `violations`: masks that fail, with what they fail.
 - `worst_case`: the patient of lowest Dice.
 - `DATASET_CITATIONS`: how data sets are cited.
+- `Section`: one table of a report.
 - `Picture`: one picture of a report.
 - `Report`: what a report says.
 - `environment`: versions and machine.
@@ -38,6 +41,7 @@
 - `cohort_text`: what a cohort holds.
 - `config_text`: a config as dotted keys.
 - `write_scan_page`: the report of one segmented scan, slice by slice.
+- `study_sections`: tables of volumes and of the infarct's share.
 - `study_pictures`: the figures of a study.
 - `worst_pictures`: its worst patients.
 - `corrections_table`: what became of label files.
@@ -46,6 +50,7 @@
 - `write_validity`: the same as tables and a picture.
 """
 
+from acsnet_jax.report.agreement import write_agreement
 from acsnet_jax.report.assessment import (
     SCHEMA_VERSION,
     records_table,
@@ -54,6 +59,7 @@ from acsnet_jax.report.assessment import (
 )
 from acsnet_jax.report.autoencoders import autoencoders_summary, write_autoencoders
 from acsnet_jax.report.bullseye import bullseyes
+from acsnet_jax.report.burden import write_burden
 from acsnet_jax.report.challenge import challenge_text, write_challenge
 from acsnet_jax.report.damage import damage_curves, damage_examples, damage_summary, write_damage
 from acsnet_jax.report.figures import (
@@ -70,6 +76,7 @@ from acsnet_jax.report.html import (
     DATASET_CITATIONS,
     Picture,
     Report,
+    Section,
     environment,
     write_report,
 )
@@ -81,7 +88,13 @@ from acsnet_jax.report.label_files import (
 )
 from acsnet_jax.report.plots import figure2, figure3, figure5, training_curves
 from acsnet_jax.report.scan_page import write_scan_page
-from acsnet_jax.report.study import cohort_text, config_text, study_pictures, worst_pictures
+from acsnet_jax.report.study import (
+    cohort_text,
+    config_text,
+    study_pictures,
+    study_sections,
+    worst_pictures,
+)
 from acsnet_jax.report.tables import TextTable, aligned, slices_table, write_csv, write_tables
 
 __all__ = [
@@ -89,6 +102,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "Picture",
     "Report",
+    "Section",
     "TextTable",
     "Violation",
     "aligned",
@@ -114,13 +128,16 @@ __all__ = [
     "rule_strip",
     "slices_table",
     "study_pictures",
+    "study_sections",
     "training_curves",
     "validity_text",
     "violations",
     "worst_case",
     "worst_pictures",
+    "write_agreement",
     "write_assessment",
     "write_autoencoders",
+    "write_burden",
     "write_challenge",
     "write_csv",
     "write_damage",

@@ -44,6 +44,22 @@ DATASET_CITATIONS = {
 }
 
 
+class Section(NamedTuple):
+    """A table of the report.
+
+    Attributes:
+        id: of its heading, for links.
+        title: heading.
+        caption: what is counted, and how.
+        table: ready to print; without rows it is left out.
+    """
+
+    id: str
+    title: str
+    caption: str
+    table: tables.TextTable
+
+
 class Picture(NamedTuple):
     """A picture of the report.
 
@@ -64,11 +80,13 @@ class Report:
 
     Attributes:
         title: heading.
+        lead: what was done, in a sentence or two below it.
         summary: the study in a few numbers, scar first.
         table1: rows of `acsnet_jax.evaluation.table1`.
         table2: rows of `acsnet_jax.evaluation.table2`.
         challenge: records of `acsnet_jax.evaluation.evaluate_challenge`.
         gate: records of `acsnet_jax.evaluation.gate_records`.
+        sections: further tables, in order.
         pictures: figures, in order.
         worst: overlays of the worst patients.
         certificates: one a corrected slice.
@@ -80,11 +98,16 @@ class Report:
     """
 
     title: str
+    lead: str = (
+        "Left ventricle and scar on LGE cardiac MR: a cascade of two ResU-Nets and an anatomical "
+        "latent correction."
+    )
     summary: Sequence[Number] = ()
     table1: Sequence[Table1Row] = ()
     table2: Sequence[Table2Row] = ()
     challenge: Sequence[ChallengeRecord] = ()
     gate: Sequence[GateRecord] = ()
+    sections: Sequence[Section] = ()
     pictures: Sequence[Picture] = ()
     worst: Sequence[Picture] = ()
     certificates: Sequence[Certificate] = ()

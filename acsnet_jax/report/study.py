@@ -5,10 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from acsnet_jax.evaluation.agreement import Agreement
+from acsnet_jax.evaluation.burden import PatientRecord
 from acsnet_jax.evaluation.records import Evaluation
 from acsnet_jax.evaluation.summary import Structure
+from acsnet_jax.report.agreement import AGREEMENT_CAPTION, agreement_text
+from acsnet_jax.report.burden import burden_tables
 from acsnet_jax.report.figures import figure4, montage, worst_case
-from acsnet_jax.report.html import Picture
+from acsnet_jax.report.html import Picture, Section
 from acsnet_jax.report.plots import figure2, figure3, training_curves
 from acsnet_jax.report.tables import STRUCTURE_NAMES
 from acsnet_jax.synthesis.cine_to_lge import conversion_steps
@@ -108,6 +112,23 @@ def study_pictures(
             lambda path: training_curves(curves, path),
         )
     return pictures
+
+
+def study_sections(
+    agreements: Sequence[Agreement], patients: Sequence[PatientRecord]
+) -> list[Section]:
+    """Tables of volumes and of the infarct's share of the LV's mass.
+
+    Args:
+        agreements: of the volumes.
+        patients: one a patient.
+    """
+    decided, grouped = burden_tables(patients)
+    return [
+        Section("burden", "Scar by clinical thresholds", *decided),
+        Section("pathology", "By pathology", *grouped),
+        Section("agreement", "Agreement of volumes", AGREEMENT_CAPTION, agreement_text(agreements)),
+    ]
 
 
 def cohort_text(cohort: Cohort, data: CohortOptions) -> dict[str, str]:

@@ -10,7 +10,6 @@ from acsnet_jax.clinical import predicted_regions, reference_regions
 from acsnet_jax.evaluation.challenge import (
     ChallengeRecord,
     ChallengeStructure,
-    agreement,
     challenge_records,
     challenge_rows,
     evaluate_challenge,
@@ -218,29 +217,7 @@ def test_rows_exist_for_what_was_judged():
     assert {structure for structure, _, _ in rows} == {"lv"}
     assert {group for _, group, _ in rows} == {"all"}
     assert ("lv", "all", "share_difference") not in rows
-    assert challenge_rows([]) == agreement([]) == []
-
-
-def test_limits_of_agreement():
-    """Differences -1, 0 and 4: mean 1, standard deviation sqrt(7)."""
-    (one,) = agreement([record("a", 10, 9), record("b", 10, 10), record("c", 10, 14)])
-    assert one.bias_mm3.mean == pytest.approx(1)
-    assert one.relative_bias == pytest.approx(0.1)
-    assert one.lower_mm3 == pytest.approx(1 - 1.96 * math.sqrt(7))
-    assert one.upper_mm3 == pytest.approx(1 + 1.96 * math.sqrt(7))
-
-
-def test_limits_hold_nineteen_in_twenty_differences():
-    differences = np.random.default_rng(0).normal(5, 20, 2000)
-    (one,) = agreement([record(str(k), 100, 100 + d) for k, d in enumerate(differences)])
-    assert one.lower_mm3 is not None and one.upper_mm3 is not None
-    inside = (differences > one.lower_mm3) & (differences < one.upper_mm3)
-    assert inside.mean() == pytest.approx(0.95, abs=0.01)
-
-
-def test_one_patient_has_no_limits():
-    (one,) = agreement([record("a", 0, 7)])
-    assert (one.relative_bias, one.lower_mm3, one.upper_mm3) == (None, None, None)
+    assert challenge_rows([]) == []
 
 
 def test_scar_comes_first():
