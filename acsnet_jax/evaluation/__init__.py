@@ -24,6 +24,9 @@
 - `patient_records`: one a patient.
 - `decisions`: at every share, for all patients and by pathology.
 - `by_pathology`: Dice and bias.
+- `Comparison`: two tools on the same patients.
+- `ComparedRow`: one measure of both, and the paired difference.
+- `compared_rows`: all of them, with p-values.
 - `concordance`: Lin's coefficient.
 - `intraclass`: ICC(2,1).
 - `evaluate_challenge`: the records of segmentations.
@@ -90,6 +93,7 @@ from acsnet_jax.evaluation.challenge import (
     challenge_rows,
     evaluate_challenge,
 )
+from acsnet_jax.evaluation.comparison import ComparedRow, Comparison, compared_rows
 from acsnet_jax.evaluation.cross_validation import CrossValidation, cross_validate
 from acsnet_jax.evaluation.damage import KINDS, STRENGTHS, damage
 from acsnet_jax.evaluation.damage_study import DamageStudy, compare, predict_slices
@@ -133,6 +137,8 @@ __all__ = [
     "CandidateGrid",
     "ChallengeRecord",
     "ChallengeRow",
+    "ComparedRow",
+    "Comparison",
     "CrossValidation",
     "DamageStudy",
     "Decision",
@@ -159,6 +165,7 @@ __all__ = [
     "challenge_rows",
     "choose",
     "compare",
+    "compared_rows",
     "concordance",
     "cross_validate",
     "damage",

@@ -24,6 +24,11 @@
 - `violations`: masks that fail, with what they fail.
 - `worst_case`: the patient of lowest Dice.
 - `DATASET_CITATIONS`: how data sets are cited.
+- `comparison_lines`: table of two tools that were compared, for a terminal.
+- `unmatched_text`: who could not be.
+- `write_comparison`: the same as files, plots and a report.
+- `bland_altman`: plots of differences against means.
+- `Panel`: one of them.
 - `Section`: one table of a report.
 - `Picture`: one picture of a report.
 - `Report`: what a report says.
@@ -41,6 +46,7 @@
 - `cohort_text`: what a cohort holds.
 - `config_text`: a config as dotted keys.
 - `write_scan_page`: the report of one segmented scan, slice by slice.
+- `agreement_panels`: its volumes against the expert's.
 - `study_sections`: tables of volumes and of the infarct's share.
 - `study_pictures`: the figures of a study.
 - `worst_pictures`: its worst patients.
@@ -61,6 +67,7 @@ from acsnet_jax.report.autoencoders import autoencoders_summary, write_autoencod
 from acsnet_jax.report.bullseye import bullseyes
 from acsnet_jax.report.burden import write_burden
 from acsnet_jax.report.challenge import challenge_text, write_challenge
+from acsnet_jax.report.comparison import comparison_lines, unmatched_text, write_comparison
 from acsnet_jax.report.damage import damage_curves, damage_examples, damage_summary, write_damage
 from acsnet_jax.report.figures import (
     Violation,
@@ -86,9 +93,17 @@ from acsnet_jax.report.label_files import (
     validity_text,
     write_validity,
 )
-from acsnet_jax.report.plots import figure2, figure3, figure5, training_curves
+from acsnet_jax.report.plots import (
+    Panel,
+    bland_altman,
+    figure2,
+    figure3,
+    figure5,
+    training_curves,
+)
 from acsnet_jax.report.scan_page import write_scan_page
 from acsnet_jax.report.study import (
+    agreement_panels,
     cohort_text,
     config_text,
     study_pictures,
@@ -100,18 +115,22 @@ from acsnet_jax.report.tables import TextTable, aligned, slices_table, write_csv
 __all__ = [
     "DATASET_CITATIONS",
     "SCHEMA_VERSION",
+    "Panel",
     "Picture",
     "Report",
     "Section",
     "TextTable",
     "Violation",
+    "agreement_panels",
     "aligned",
     "autoencoders_summary",
+    "bland_altman",
     "bullseyes",
     "challenge_text",
     "cohort",
     "cohort_text",
     "collect_violations",
+    "comparison_lines",
     "config_text",
     "corrections_table",
     "damage_curves",
@@ -130,6 +149,7 @@ __all__ = [
     "study_pictures",
     "study_sections",
     "training_curves",
+    "unmatched_text",
     "validity_text",
     "violations",
     "worst_case",
@@ -139,6 +159,7 @@ __all__ = [
     "write_autoencoders",
     "write_burden",
     "write_challenge",
+    "write_comparison",
     "write_csv",
     "write_damage",
     "write_gate",
