@@ -42,7 +42,7 @@ def limit_name(limit: float) -> str:
 
 def decision_text(found: Sequence[Decision]) -> TextTable:
     """Sensitivity and specificity of each decision, for readers."""
-    header = ("Decision", "Patients", "Above it", "Missed", "Sensitivity (%)", "Not above")
+    header = ("Decision", "Group", "Above it", "Missed", "Sensitivity (%)", "Not above")
     header += ("False alarms", "Specificity (%)")
     return TextTable(
         header,

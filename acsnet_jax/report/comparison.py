@@ -56,7 +56,7 @@ COMPARISON_CAPTION = (
 
 def comparison_text(rows: Sequence[ComparedRow]) -> TextTable:
     """The table for readers."""
-    header = ("Region", "Measure", "Expert", "A", "B", "A - B (95% CI)", "p", "p (Holm)", "Pairs")
+    header = ("Region", "Measure", "Expert's", "A", "B", "A - B (95% CI)", "p", "p (Holm)", "Pairs")
     return TextTable(
         header,
         [
@@ -243,7 +243,9 @@ def _joined(id: str, title: str, caption: str, tables: Mapping[str, TextTable]) 
     """Tables of one kind below each other, their name in the first column."""
     header = next(iter(tables.values())).header
     rows = [(name, *row) for name, table in tables.items() for row in table.rows]
-    return Section(id, title, caption, TextTable(("Tool", *header), rows))
+    return Section(
+        id, title, f"{caption} Here “ours” is the tool's.", TextTable(("Tool", *header), rows)
+    )
 
 
 def _plots(

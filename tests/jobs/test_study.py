@@ -1,0 +1,64 @@
+"""What a study writes of held-out patients, given their segmentations."""
+
+import csv
+import dataclasses
+
+import pytest
+from rings import make_corrector
+
+from acsnet_jax import evaluation
+from acsnet_jax.jobs.evaluate import write_study
+from acsnet_jax.pipeline import Inference
+from acsnet_jax.training.cohort import Cohort, CohortOptions
+
+
+@pytest.fixture(scope="module")
+def folder(make_segmentation, tmp_path_factory):
+    """The files of a study of three patients, in one of whom the scar is missed."""
+    found, missed, normal = (
+        make_segmentation(name, scar=scar)
+        for name, scar in (("a", True), ("bb", True), ("ccc", False))
+    )
+    missed = dataclasses.replace(missed, enhancement=normal.enhancement, core=normal.core)
+    segmentations = [found, missed, normal]
+    folder = tmp_path_factory.mktemp("study")
+    write_study(
+        segmentations,
+        evaluation.evaluate(segmentations, Inference()),
+        make_corrector(),
+        Cohort([], [one.scan for one in segmentations]),
+        folder,
+        title="A study",
+        data=CohortOptions(),
+        targets=evaluation.Targets(),
+        config={},
+    )
+    return folder
+
+
+def rows_of(path):
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_patient_has_a_row_with_a_verdict(folder):
+    rows = {row["scan_id"]: row for row in rows_of(folder / "patients.csv")}
+    assert list(rows) == ["a", "bb", "ccc"]
+    assert all(row["verdict"] for row in rows.values())
+    assert (
+        float(rows["bb"]["enhancement_ours_ml"]) == 0 < float(rows["bb"]["enhancement_expert_ml"])
+    )
+
+
+def test_decisions_and_agreement_stand_in_files_and_in_the_report(folder):
+    decided = {(row["limit"], row["group"]): row for row in rows_of(folder / "burden.csv")}
+    scar = decided["0", "all"]
+    assert [scar[k] for k in ("present", "missed", "absent", "false_alarms")] == [*"2110"]
+    assert float(scar["sensitivity"]) == 0.5
+    structures = [row["structure"] for row in rows_of(folder / "agreement.csv")]
+    assert structures == ["enhancement", "core", "gray_zone", "myocardium", "blood_pool", "lv"]
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    for id in ("burden", "pathology", "agreement"):
+        assert f'<h2 id="{id}">' in page and f'href="#{id}"' in page
+    assert "not available" in page  # walls of one size tell no patients apart
+    assert (folder / "figures" / "bland_altman.png").is_file()
