@@ -185,7 +185,7 @@ def comparable(told: Sequence[frozenset[int]]) -> list[ChallengeStructure]:
     Raises:
         InputError: there is none.
     """
-    found = [
+    found: list[ChallengeStructure] = [
         structure
         for structure, needs in _NEEDS.items()
         if all(known & need for known in told for need in needs)
@@ -243,7 +243,7 @@ def signed_rank(differences: Float[np.ndarray, "patients"]) -> float | None:
     moved = differences[np.abs(differences) > _ROUNDING]
     if not len(moved):
         return None
-    return float(stats.wilcoxon(moved).pvalue)
+    return float(np.asarray(stats.wilcoxon(moved)[1]))
 
 
 def _row(

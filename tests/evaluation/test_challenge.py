@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from scipy.spatial.distance import directed_hausdorff
 
 from acsnet_jax.clinical import predicted_regions, reference_regions
@@ -123,6 +124,25 @@ def test_dice_and_distance_agree_with_a_slow_reference(make_segmentation, seed):
     assert stack_hausdorff_mm(truth, ours, scan) == pytest.approx(expected)
     both = sum(1 for pair in zip(truth.flat, ours.flat, strict=True) if all(pair))
     assert stack_dice(ours, truth) == pytest.approx(2 * both / (truth.sum() + ours.sum()))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning")  # its own
+def test_dice_and_distance_agree_with_surface_distance(make_segmentation, seed):
+    """DeepMind's surfaces run between voxels, ours through them: half a voxel apart on each."""
+    peer = pytest.importorskip("surface_distance", reason="needs surface-distance, a peer of ours")
+    rng = np.random.default_rng(seed)
+    truth, ours = np.zeros((2, 9, 44, 44), bool)
+    for mask in (truth, ours):
+        noise = ndimage.gaussian_filter(rng.normal(size=(7, 40, 40)), (0.7, 4, 4))
+        mask[1:-1, 2:-2, 2:-2] = noise > 0.01
+    scan = with_positions(make_segmentation(slices=9).scan, np.arange(9) * 8.0)
+    spacing = (8.0, *scan.spacing_mm)
+    found = stack_hausdorff_mm(ours, truth, scan)
+    assert stack_dice(ours, truth) == pytest.approx(peer.compute_dice_coefficient(truth, ours))
+    distances = peer.compute_surface_distances(truth, ours, spacing)
+    expected = peer.compute_robust_hausdorff(distances, 100)
+    assert found == pytest.approx(expected, abs=0.5 * math.hypot(*spacing))
 
 
 def test_empty_masks(make_segmentation):
