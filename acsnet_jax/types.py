@@ -152,6 +152,8 @@ class Provenance:
         inverted: whether bright and dark were exchanged (MONOCHROME1).
         cine_to_lge: for a converted cine scan.
         phantom: for a synthetic patient.
+        pathology: what the data set's owner says of the patient, such as "infarct"; tables of
+            results group by it. Empty where nothing is said.
     """
 
     format: str = ""
@@ -165,6 +167,7 @@ class Provenance:
     inverted: bool = False
     cine_to_lge: ConversionRecord | None = None
     phantom: PhantomRecord | None = None
+    pathology: str = ""
 
 
 class DicomPlane(NamedTuple):

@@ -26,7 +26,7 @@ def test_without_a_command_each_is_named_with_its_line(arguments, monkeypatch, c
     lines = capsys.readouterr().out.splitlines()
     for name in (
         *("train", "prepare", "fit_latent", "predict", "evaluate", "check", "correct"),
-        *("reproduce", "damage", "select_autoencoder"),
+        *("reproduce", "damage", "select_autoencoder", "compare"),
     ):
         (line,) = (line for line in lines if line.split()[:1] == [name])
         assert line.endswith(".")

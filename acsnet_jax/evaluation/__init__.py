@@ -14,7 +14,21 @@
 - `CHALLENGE_STRUCTURES`: what the EMIDEC challenge judges, infarct first.
 - `ChallengeRecord`: one structure of one patient by its definitions.
 - `ChallengeRow`: one of its measures over patients.
-- `Agreement`: bias and limits of agreement of a volume.
+- `Agreement`: bias, limits, concordance and ICC of a volume.
+- `VolumePair`: the expert's volume and ours.
+- `Estimate`: a number and its interval.
+- `Burden`: the infarct's share of the LV's mass, the expert's and ours.
+- `Decision`: who is above such a share.
+- `PatientRecord`: all of one patient.
+- `PathologyRow`: patients of one pathology.
+- `patient_records`: one a patient.
+- `decisions`: at every share, for all patients and by pathology.
+- `by_pathology`: Dice and bias.
+- `Comparison`: two tools on the same patients.
+- `ComparedRow`: one measure of both, and the paired difference.
+- `compared_rows`: all of them, with p-values.
+- `concordance`: Lin's coefficient.
+- `intraclass`: ICC(2,1).
 - `evaluate_challenge`: the records of segmentations.
 - `challenge_records`: of one prediction.
 - `challenge_rows`: their means over patients.
@@ -26,7 +40,7 @@
 - `Ranking`: how well one sign of the gate ranks errors.
 - `gate_records`: verdicts beside the Dice of each patient.
 - `rankings`: of all signs.
-- `agreement`: their bias and limits.
+- `agreement`: how their volumes agree.
 - `Evaluation`: the records of many scans.
 - `evaluate`: segmentations against expert labels.
 - `evaluate_scan`: one of them.
@@ -58,17 +72,32 @@
 - `worst_scan`: the patient of lowest Dice.
 """
 
+from acsnet_jax.evaluation.agreement import (
+    Agreement,
+    VolumePair,
+    agreement,
+    concordance,
+    intraclass,
+)
 from acsnet_jax.evaluation.autoencoders import AutoencoderStudy, CandidateGrid, choose
+from acsnet_jax.evaluation.burden import (
+    Burden,
+    Decision,
+    PathologyRow,
+    PatientRecord,
+    by_pathology,
+    decisions,
+    patient_records,
+)
 from acsnet_jax.evaluation.challenge import (
     CHALLENGE_STRUCTURES,
-    Agreement,
     ChallengeRecord,
     ChallengeRow,
-    agreement,
     challenge_records,
     challenge_rows,
     evaluate_challenge,
 )
+from acsnet_jax.evaluation.comparison import ComparedRow, Comparison, compared_rows
 from acsnet_jax.evaluation.coverage import (
     CoverageRecord,
     CoverageRow,
@@ -78,6 +107,7 @@ from acsnet_jax.evaluation.coverage import (
 from acsnet_jax.evaluation.cross_validation import CrossValidation, cross_validate
 from acsnet_jax.evaluation.damage import KINDS, STRENGTHS, damage
 from acsnet_jax.evaluation.damage_study import DamageStudy, compare, predict_slices
+from acsnet_jax.evaluation.estimates import Estimate
 from acsnet_jax.evaluation.gate_study import GateRecord, Ranking, gate_records, rankings
 from acsnet_jax.evaluation.headline import Number, Targets, headline_numbers
 from acsnet_jax.evaluation.held_out import load_held_out
@@ -113,16 +143,23 @@ __all__ = [
     "STRUCTURES",
     "Agreement",
     "AutoencoderStudy",
+    "Burden",
     "CandidateGrid",
     "ChallengeRecord",
     "ChallengeRow",
+    "ComparedRow",
+    "Comparison",
     "CoverageRecord",
     "CoverageRow",
     "CrossValidation",
     "DamageStudy",
+    "Decision",
+    "Estimate",
     "Evaluation",
     "GateRecord",
     "Number",
+    "PathologyRow",
+    "PatientRecord",
     "Presence",
     "Ranking",
     "ScarShare",
@@ -132,24 +169,31 @@ __all__ = [
     "Table2Row",
     "Targets",
     "Validity",
+    "VolumePair",
     "VolumeRecord",
     "agreement",
+    "by_pathology",
     "challenge_records",
     "challenge_rows",
     "choose",
     "compare",
+    "compared_rows",
+    "concordance",
     "coverage_records",
     "coverage_rows",
     "cross_validate",
     "damage",
+    "decisions",
     "evaluate",
     "evaluate_challenge",
     "evaluate_scan",
     "gate_records",
     "headline_numbers",
+    "intraclass",
     "load_held_out",
     "locations",
     "patient_presence",
+    "patient_records",
     "predict_slices",
     "presence",
     "rankings",

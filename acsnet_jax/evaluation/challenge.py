@@ -15,7 +15,6 @@ References:
     of delayed enhancement-MRI"; github.com/EMIDEC-Challenge/Evaluation-metrics, ``main.py``.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple, get_args
 
@@ -47,7 +46,6 @@ Group = Literal["all", "affected"]
 CHALLENGE_STRUCTURES: tuple[ChallengeStructure, ...] = get_args(ChallengeStructure)
 _SCAR: tuple[ChallengeStructure, ...] = ("enhancement", "no_reflow")
 _MEASURES: tuple[ChallengeMeasure, ...] = get_args(ChallengeMeasure)
-_NORMAL_95 = 1.96
 
 
 class ChallengeRecord(NamedTuple):
@@ -107,28 +105,6 @@ class ChallengeRow(NamedTuple):
     measure: ChallengeMeasure
     summary: Summary
     presence: Presence
-
-
-class Agreement(NamedTuple):
-    """Volumes of one structure after Bland and Altman, over all patients.
-
-    Attributes:
-        structure: what was measured.
-        bias_mm3: mean of ``predicted - truth``, with its interval.
-        relative_bias: that mean over the mean of the expert's volumes; None if these are all 0.
-        lower_mm3: bias less 1.96 standard deviations of the differences; None with fewer than two
-            patients.
-        upper_mm3: bias and 1.96 standard deviations.
-
-    References:
-        Bland and Altman, Lancet 327, 1986.
-    """
-
-    structure: ChallengeStructure
-    bias_mm3: Summary
-    relative_bias: float | None
-    lower_mm3: float | None
-    upper_mm3: float | None
 
 
 def challenge_records(
@@ -255,21 +231,6 @@ def challenge_rows(records: Sequence[ChallengeRecord]) -> list[ChallengeRow]:
             if measure != "share_difference" or structure in _SCAR
         ]
     return rows
-
-
-def agreement(records: Sequence[ChallengeRecord]) -> list[Agreement]:
-    """Bias and limits of agreement of each structure's volume, over all patients, scar first."""
-    found = []
-    for structure, own in _by_structure(records):
-        bias = summarise((r.scan_id, r.bias_mm3) for r in own)
-        truth = math.fsum(r.truth_mm3 for r in own)
-        relative = math.fsum(r.bias_mm3 for r in own) / truth if truth else None
-        lower = upper = None
-        if len(own) > 1 and bias.mean is not None:
-            reach = _NORMAL_95 * float(np.std([r.bias_mm3 for r in own], ddof=1))
-            lower, upper = bias.mean - reach, bias.mean + reach
-        found.append(Agreement(structure, bias, relative, lower, upper))
-    return found
 
 
 def _by_structure(

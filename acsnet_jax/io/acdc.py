@@ -23,6 +23,13 @@ LABEL_MAP = {
     2: int(Label.MYOCARDIUM),
     3: int(Label.BLOOD_POOL),
 }
+_PATHOLOGIES = {
+    "NOR": "normal",
+    "MINF": "infarct",
+    "DCM": "dilated cardiomyopathy",
+    "HCM": "hypertrophic cardiomyopathy",
+    "RV": "abnormal right ventricle",
+}
 _NOMINAL_MM = (1.5, 1.5, 10.0)
 
 
@@ -81,7 +88,13 @@ def read_acdc(
         usual_order="base_first",
         placeholder=True,
     )
-    scan = scan.replace(provenance=dataclasses.replace(scan.provenance, format="acdc", frame=frame))
+    provenance = dataclasses.replace(
+        scan.provenance,
+        format="acdc",
+        frame=frame,
+        pathology=_pathology(info) if info.exists() else "",
+    )
+    scan = scan.replace(provenance=provenance)
     distance = float(abs(scan.affine[2, 2]))
     if (scan.spacing_mm[1], scan.spacing_mm[0], distance) == _NOMINAL_MM:
         note = "spacing is nominal (1.5 x 1.5 x 10 mm), quote no mm figure"
@@ -103,3 +116,10 @@ def _end_diastole(info: pathlib.Path) -> int:
     if match is None:
         raise InputError(f"{info}: has no line 'ED: NUMBER': correct it or remove the file")
     return int(match.group(1))
+
+
+def _pathology(info: pathlib.Path) -> str:
+    """What ``Info.cfg`` calls the patient's group; empty where it names none that is known."""
+    text = read_text(info, fix="correct it or remove it")
+    match = re.search(r"^\s*Group\s*:\s*(\w+)", text, re.MULTILINE)
+    return "" if match is None else _PATHOLOGIES.get(match.group(1), "")

@@ -17,6 +17,7 @@ from acsnet_jax.io.stack import SliceOrder
 from acsnet_jax.types import InputError, Modality, Scan
 
 _SIGNAL_ZERO = 2048.0
+_PATHOLOGIES = {"N": "normal", "P": "infarct"}  # the letter of Case_N006
 
 
 def emidec_cases(root: str | pathlib.Path) -> list[pathlib.Path]:
@@ -59,6 +60,8 @@ def read_emidec(
         usual_order="apex_first",
         placeholder=True,
     )
+    pathology = _PATHOLOGIES.get(scan.id.removeprefix("Case_")[:1], "")
     return scan.replace(
-        signal_zero=_SIGNAL_ZERO, provenance=dataclasses.replace(scan.provenance, format="emidec")
+        signal_zero=_SIGNAL_ZERO,
+        provenance=dataclasses.replace(scan.provenance, format="emidec", pathology=pathology),
     )

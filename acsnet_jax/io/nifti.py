@@ -53,7 +53,8 @@ _NIBABEL_ERRORS = (
 )
 _DEFLATE = 1032  # bytes that a compressed byte can stand for at most
 _MOST_OFFSET = 2**24  # bytes before the voxels, header extensions included
-_LABEL_SUFFIXES = ("_label", "_labels", "_gt", "_mask", "_seg", "_segmentation")
+LABEL_SUFFIXES = ("_label", "_labels", "_gt", "_mask", "_seg", "_segmentation")
+"""What a file's name ends in that holds labels."""
 
 
 def nifti_stem(path: pathlib.Path) -> str:
@@ -82,12 +83,12 @@ def nifti_pairs(
         images = {
             stem.removesuffix("_image"): path
             for stem, path in files.items()
-            if not stem.endswith(_LABEL_SUFFIXES)
+            if not stem.endswith(LABEL_SUFFIXES)
         }
         labels = {
             stem.removesuffix(suffix): path
             for stem, path in files.items()
-            for suffix in _LABEL_SUFFIXES
+            for suffix in LABEL_SUFFIXES
             if stem.endswith(suffix)
         }
     if not images:
@@ -301,8 +302,16 @@ def map_labels(
     values: Shaped[np.ndarray, "slices height width"],
     path: str | pathlib.Path,
     label_map: Mapping[int, int] | None = None,
+    *,
+    fix: str = "map it with label_map",
 ) -> UInt8[np.ndarray, "slices height width"]:
     """`Label` values from a file's own values.
+
+    Args:
+        values: the file's own.
+        path: of the file, for messages.
+        label_map: file's value -> `Label` value; None if the file holds `Label` values.
+        fix: what to do about an unknown value, for messages.
 
     Raises:
         InputError: a value that neither ``label_map`` nor, without one, `Label` knows.
@@ -318,7 +327,7 @@ def map_labels(
             k = int(np.flatnonzero(here.any(axis=(1, 2)))[0])
             raise InputError(
                 f"{path}: unknown label value {value:g} in slice {k + 1} of {len(values)} "
-                f"(file order), known are {sorted(mapping)}: map it with label_map"
+                f"(file order), known are {sorted(mapping)}: {fix}"
             )
         labels[here] = target
     return labels

@@ -124,8 +124,12 @@ def write_study(
         for record in evaluation.coverage_records([segmentation], calibration)
     ]
     _write_patients(segmentations, calibrations, gate, workdir / "patients", config)
+    agreements = evaluation.agreement(in_3d, volumes=records.volumes)
+    patients = evaluation.patient_records(segmentations, in_3d, records.volumes, gate)
     report.write_tables(table1, table2, workdir)
     report.write_challenge(in_3d, workdir)
+    report.write_agreement(agreements, workdir)
+    report.write_burden(patients, workdir)
     report.write_gate(gate, workdir)
     if coverage:
         report.write_coverage(coverage, workdir)
@@ -141,9 +145,16 @@ def write_study(
             table1=table1,
             table2=table2,
             challenge=in_3d,
+            sections=report.study_sections(agreements, patients, coverage),
             gate=gate,
-            intervals=coverage,
-            pictures=report.study_pictures(segmentations, records, cohort, figures, runs=runs),
+            pictures=report.study_pictures(
+                segmentations,
+                records,
+                cohort,
+                figures,
+                panels=report.agreement_panels(agreements, in_3d, records.volumes),
+                runs=runs,
+            ),
             worst=report.worst_pictures(segmentations, records, figures),
             certificates=certificates,
             validity=validity,

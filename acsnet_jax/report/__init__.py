@@ -10,7 +10,9 @@
 - `challenge_text`: the EMIDEC challenge's table.
 - `write_coverage`: how often intervals hold the expert's number.
 - `write_gate`: what the gate says of each patient, and how well its signs rank errors.
-- `write_challenge`: the same in three files, with presence and agreement.
+- `write_challenge`: the same in three files, with presence.
+- `write_agreement`: how volumes agree with the expert's.
+- `write_burden`: the infarct's share of the LV: decisions, pathologies, a row a patient.
 - `damage_curves`: figure of the damage study.
 - `damage_examples`: some of its masks.
 - `damage_summary`: its table.
@@ -23,6 +25,12 @@
 - `violations`: masks that fail, with what they fail.
 - `worst_case`: the patient of lowest Dice.
 - `DATASET_CITATIONS`: how data sets are cited.
+- `comparison_lines`: table of two tools that were compared, for a terminal.
+- `unmatched_text`: who could not be.
+- `write_comparison`: the same as files, plots and a report.
+- `bland_altman`: plots of differences against means.
+- `Panel`: one of them.
+- `Section`: one table of a report.
 - `Picture`: one picture of a report.
 - `Report`: what a report says.
 - `environment`: versions and machine.
@@ -41,6 +49,8 @@
 - `scan_pictures`: what of a scan's folder comes into its report.
 - `unrolled`: the wall of every slice along its ring.
 - `write_scan_page`: the report of one segmented scan, slice by slice.
+- `agreement_panels`: its volumes against the expert's.
+- `study_sections`: tables of volumes and of the infarct's share.
 - `study_pictures`: the figures of a study.
 - `worst_pictures`: its worst patients.
 - `corrections_table`: what became of label files.
@@ -55,6 +65,7 @@
 - `write_studies`: a page whose rows open their studies.
 """
 
+from acsnet_jax.report.agreement import write_agreement
 from acsnet_jax.report.assessment import (
     SCHEMA_VERSION,
     records_table,
@@ -63,7 +74,9 @@ from acsnet_jax.report.assessment import (
 )
 from acsnet_jax.report.autoencoders import autoencoders_summary, write_autoencoders
 from acsnet_jax.report.bullseye import bullseyes
+from acsnet_jax.report.burden import write_burden
 from acsnet_jax.report.challenge import challenge_text, write_challenge
+from acsnet_jax.report.comparison import comparison_lines, unmatched_text, write_comparison
 from acsnet_jax.report.coverage import write_coverage
 from acsnet_jax.report.damage import damage_curves, damage_examples, damage_summary, write_damage
 from acsnet_jax.report.figures import (
@@ -80,6 +93,7 @@ from acsnet_jax.report.html import (
     DATASET_CITATIONS,
     Picture,
     Report,
+    Section,
     environment,
     write_report,
 )
@@ -89,7 +103,14 @@ from acsnet_jax.report.label_files import (
     validity_text,
     write_validity,
 )
-from acsnet_jax.report.plots import figure2, figure3, figure5, training_curves
+from acsnet_jax.report.plots import (
+    Panel,
+    bland_altman,
+    figure2,
+    figure3,
+    figure5,
+    training_curves,
+)
 from acsnet_jax.report.ring import unrolled
 from acsnet_jax.report.scan_page import scan_pictures, write_scan_page
 from acsnet_jax.report.studies import (
@@ -100,25 +121,37 @@ from acsnet_jax.report.studies import (
     study_of,
     write_studies,
 )
-from acsnet_jax.report.study import cohort_text, config_text, study_pictures, worst_pictures
+from acsnet_jax.report.study import (
+    agreement_panels,
+    cohort_text,
+    config_text,
+    study_pictures,
+    study_sections,
+    worst_pictures,
+)
 from acsnet_jax.report.tables import TextTable, aligned, slices_table, write_csv, write_tables
 
 __all__ = [
     "DATASET_CITATIONS",
     "SCHEMA_VERSION",
+    "Panel",
     "Picture",
     "Report",
+    "Section",
     "Study",
     "TextTable",
     "Violation",
+    "agreement_panels",
     "aligned",
     "autoencoders_summary",
+    "bland_altman",
     "bullseyes",
     "challenge_text",
     "cohort",
     "cohort_text",
     "collect_studies",
     "collect_violations",
+    "comparison_lines",
     "config_text",
     "corrections_table",
     "damage_curves",
@@ -139,15 +172,20 @@ __all__ = [
     "studies_text",
     "study_of",
     "study_pictures",
+    "study_sections",
     "training_curves",
+    "unmatched_text",
     "unrolled",
     "validity_text",
     "violations",
     "worst_case",
     "worst_pictures",
+    "write_agreement",
     "write_assessment",
     "write_autoencoders",
+    "write_burden",
     "write_challenge",
+    "write_comparison",
     "write_coverage",
     "write_csv",
     "write_damage",

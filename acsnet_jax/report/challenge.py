@@ -1,4 +1,4 @@
-"""The EMIDEC challenge's table as text: means over patients, presence and agreement of volumes.
+"""The EMIDEC challenge's table as text: means over patients, and presence.
 
 Shares are printed in percent, distances in mm, volumes in mm^3 as the challenge has them; the CSV
 for programs keeps base units (fractions, mm, mm^3). Scar comes first.
@@ -8,11 +8,9 @@ import pathlib
 from collections.abc import Sequence
 
 from acsnet_jax.evaluation.challenge import (
-    Agreement,
     ChallengeMeasure,
     ChallengeRecord,
     ChallengeRow,
-    agreement,
     challenge_rows,
 )
 from acsnet_jax.evaluation.summary import Presence, Summary
@@ -21,11 +19,15 @@ from acsnet_jax.report.tables import Style, TextTable, captioned, plain, write_c
 
 CHALLENGE_NAMES = {
     "enhancement": "Infarct",
+    "core": "Core scar",
+    "gray_zone": "Gray zone",
     "no_reflow": "No-reflow",
     "myocardium": "MYO",
     "blood_pool": "Blood pool",
     "lv": "LV",
 }
+"""Structures for readers; the challenge knows no core and no gray zone."""
+
 _GROUPS = {"all": "all", "affected": "with it"}
 _MEASURES: dict[ChallengeMeasure, Style] = {
     "dice": Style("Dice 3-D", 1.0, 3),
@@ -50,11 +52,6 @@ CHALLENGE_CAPTION = (
 FOUND_CAPTION = (
     "Patients in whom the expert has a region, and in how many of them some of it was found "
     "(sensitivity); patients without, and in how many of them none was (specificity)."
-)
-AGREEMENT_CAPTION = (
-    "Agreement of volumes in mm³ (Bland and Altman 1986), over all patients: bias is ours less the "
-    "expert's, ± half its 95% confidence interval, and as a share of the expert's mean volume; "
-    "limits are bias ± 1.96 standard deviations of the differences."
 )
 
 
@@ -99,25 +96,6 @@ def found_text(rows: Sequence[ChallengeRow]) -> TextTable:
     )
 
 
-def agreement_text(agreements: Sequence[Agreement]) -> TextTable:
-    """Bias and limits of agreement, for readers."""
-    header = ("Region", "Bias (mm³)", "Bias (%)", "Lower limit", "Upper limit", "Patients")
-    return TextTable(
-        header,
-        [
-            (
-                CHALLENGE_NAMES[one.structure],
-                _MEASURES["bias_mm3"].with_interval(one.bias_mm3),
-                _MEASURES["relative_bias"].number(one.relative_bias),
-                _MEASURES["bias_mm3"].number(one.lower_mm3),
-                _MEASURES["bias_mm3"].number(one.upper_mm3),
-                str(one.bias_mm3.patients),
-            )
-            for one in agreements
-        ],
-    )
-
-
 def challenge_csv(rows: Sequence[ChallengeRow]) -> TextTable:
     """The means for programs, in base units."""
     header = ("structure", "group", "measure", "mean", "half_width_95", "low", "high", "patients")
@@ -151,12 +129,11 @@ def write_challenge(records: Sequence[ChallengeRecord], folder: pathlib.Path) ->
 
 
 def challenge_tables(records: Sequence[ChallengeRecord]) -> list[tuple[str, TextTable]]:
-    """Means, presence and agreement, each with its caption."""
+    """Means and presence, each with its caption."""
     rows = challenge_rows(records)
     return [
         (CHALLENGE_CAPTION, challenge_text(rows)),
         (FOUND_CAPTION, found_text(rows)),
-        (AGREEMENT_CAPTION, agreement_text(agreement(records))),
     ]
 
 

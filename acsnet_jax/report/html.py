@@ -17,7 +17,6 @@ import jinja2
 
 import acsnet_jax
 from acsnet_jax.evaluation.challenge import ChallengeRecord
-from acsnet_jax.evaluation.coverage import CoverageRecord, coverage_rows
 from acsnet_jax.evaluation.gate_study import GateRecord
 from acsnet_jax.evaluation.headline import Number
 from acsnet_jax.evaluation.summary import Table1Row, Table2Row
@@ -25,7 +24,6 @@ from acsnet_jax.evaluation.validity import Validity
 from acsnet_jax.files import write_text
 from acsnet_jax.report import tables
 from acsnet_jax.report.challenge import challenge_tables
-from acsnet_jax.report.coverage import COVERAGE_CAPTION, coverage_text
 from acsnet_jax.report.gate import gate_tables
 from acsnet_jax.types import Certificate, InputError
 
@@ -44,6 +42,22 @@ DATASET_CITATIONS = {
     "doi:10.1109/TMI.2018.2837502. CC BY-NC-SA 4.0.",
     "sunnybrook": "Sunnybrook: Radau P, et al. The MIDAS Journal, 2009. hdl:10380/3070. CC0 1.0.",
 }
+
+
+class Section(NamedTuple):
+    """A table of the report.
+
+    Attributes:
+        id: of its heading, for links.
+        title: heading.
+        caption: what is counted, and how.
+        table: ready to print; without rows it is left out.
+    """
+
+    id: str
+    title: str
+    caption: str
+    table: tables.TextTable
 
 
 class Picture(NamedTuple):
@@ -66,12 +80,13 @@ class Report:
 
     Attributes:
         title: heading.
+        lead: what was done, in a sentence or two below it.
         summary: the study in a few numbers, scar first.
         table1: rows of `acsnet_jax.evaluation.table1`.
         table2: rows of `acsnet_jax.evaluation.table2`.
         challenge: records of `acsnet_jax.evaluation.evaluate_challenge`.
         gate: records of `acsnet_jax.evaluation.gate_records`.
-        intervals: records of `acsnet_jax.evaluation.coverage_records`.
+        sections: further tables, in order.
         pictures: figures, in order.
         worst: overlays of the worst patients.
         certificates: one a corrected slice.
@@ -84,12 +99,16 @@ class Report:
     """
 
     title: str
+    lead: str = (
+        "Left ventricle and scar on LGE cardiac MR: a cascade of two ResU-Nets and an anatomical "
+        "latent correction."
+    )
     summary: Sequence[Number] = ()
     table1: Sequence[Table1Row] = ()
     table2: Sequence[Table2Row] = ()
     challenge: Sequence[ChallengeRecord] = ()
     gate: Sequence[GateRecord] = ()
-    intervals: Sequence[CoverageRecord] = ()
+    sections: Sequence[Section] = ()
     pictures: Sequence[Picture] = ()
     worst: Sequence[Picture] = ()
     certificates: Sequence[Certificate] = ()
@@ -142,7 +161,6 @@ def write_report(workdir: pathlib.Path, report: Report) -> pathlib.Path:
         table2=(tables.TABLE2_CAPTION, tables.table2_text(report.table2)),
         challenge=challenge_tables(report.challenge),
         gate=gate_tables(report.gate),
-        intervals=(COVERAGE_CAPTION, coverage_text(coverage_rows(report.intervals))),
         embed=embed_png,
         citations=[PAPER_CITATION, *(DATASET_CITATIONS[name] for name in report.datasets)],
     )

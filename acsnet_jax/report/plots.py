@@ -1,17 +1,20 @@
-"""Plots of numbers: figures 2, 3 and 5 of the paper and training curves.
+"""Plots of numbers: figures 2, 3 and 5 of the paper, Bland-Altman plots and training curves.
 
 Dice and relative errors lie in [0, 1] in the records; errors are drawn in percent, volumes in mL.
 """
 
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
 
 from acsnet_jax.clinical import predicted_regions, reference_regions
+from acsnet_jax.evaluation.agreement import Agreement, VolumePair
 from acsnet_jax.evaluation.summary import SliceRecord, Structure, VolumeRecord, summarise
 from acsnet_jax.latent.mixture import Score
 from acsnet_jax.report import drawing
@@ -26,6 +29,9 @@ _PAPER_DICE = {
     ("myocardium", "middle"): 0.82,
     ("myocardium", "apex"): 0.75,
 }
+_NAMED = 4  # patients outside of the limits that a panel names
+_LEAST_ML = 1.0  # that a panel shows to both sides of no difference
+_LINE = 0.05  # height of a line of words, as a share of a panel's
 _PAPER_ERROR = {"lv": 0.063, "core": 0.337}
 
 
@@ -156,6 +162,159 @@ def _draw_errors(
     axes.set_xlim(left=0.0)
     axes.set_ylim(bottom=0.0)
     axes.legend(frameon=False, fontsize=8)
+
+
+class Panel(NamedTuple):
+    """One Bland-Altman plot.
+
+    Attributes:
+        title: what was measured, or by whom.
+        pairs: one a patient.
+        agreement: of these.
+    """
+
+    title: str
+    pairs: Sequence[VolumePair]
+    agreement: Agreement
+
+
+@mpl.rc_context(drawing.STYLE)
+def bland_altman(
+    panels: Sequence[Panel], path: pathlib.Path, *, region: str = "", alike: bool = False
+) -> None:
+    """Draw differences of volumes against means: bias with its interval, limits of agreement.
+
+    Patients in whom the expert has none of the structure are open circles.
+
+    Args:
+        panels: next to each other, up to three in a row.
+        path: picture to write.
+        region: for the axes, where all panels are of one structure.
+        alike: whether the panels share their axes, so that the eye may compare them.
+
+    Raises:
+        InputError: there are no panels.
+
+    References:
+        Bland and Altman, Lancet 327, 1986; Lancet 346, 1995 (why against the mean of both).
+    """
+    drawing.check_not_empty(len(panels), "Bland-Altman plot")
+    columns = min(len(panels), 3)
+    rows = -(-len(panels) // columns)
+    figure = Figure((1.0 + 3.6 * columns, 3.5 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=alike, sharey=alike)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_axis_off()
+    for axes, panel in zip(grid.flat, panels, strict=False):
+        _draw_agreement(axes, panel)
+        axes.set_title(panel.title, loc="left", fontweight="bold")
+    for axes, panel in zip(grid.flat, panels, strict=False):
+        _write_lines(axes, panel.agreement)  # once all limits of shared axes are known
+    if any(not pair.truth_ml for panel in panels for pair in panel.pairs):
+        figure.legend(handles=_dots(), loc="outside lower center", ncols=2, frameon=False)
+    words = f"{region} volume" if region else "Volume"
+    for axes in grid[-1]:
+        axes.set_xlabel(f"{words}, mean of both (mL)")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("measured less expert (mL)")
+    drawing.save(figure, path)
+
+
+def _dots() -> list[Line2D]:
+    """What full and open circles are."""
+    return [
+        Line2D(
+            [],
+            [],
+            marker="o",
+            linestyle="none",
+            markersize=4.5,
+            markeredgecolor=drawing.ACCENT,
+            markerfacecolor=face,
+            label=label,
+        )
+        for face, label in ((drawing.ACCENT, "drawn by the expert"), ("none", "none drawn"))
+    ]
+
+
+def _draw_agreement(axes: Axes, panel: Panel) -> None:
+    found = panel.agreement
+    means = np.array([0.5 * (pair.truth_ml + pair.predicted_ml) for pair in panel.pairs])
+    differences = np.array([pair.bias_ml for pair in panel.pairs])
+    drawn = np.array([pair.truth_ml > 0 for pair in panel.pairs])
+    axes.axhline(0.0, color=drawing.MUTED, linewidth=0.8)
+    for where, face in ((drawn, drawing.ACCENT), (~drawn, "none")):
+        axes.scatter(
+            means[where],
+            differences[where],
+            s=20,
+            facecolor=face,
+            edgecolor=drawing.ACCENT,
+            zorder=3,
+        )
+    axes.update_datalim([(means.mean(), -_LEAST_ML), (means.mean(), _LEAST_ML)])
+    bias, half = found.bias_ml.mean, found.bias_ml.half_width
+    if bias is not None:
+        axes.axhline(bias, color=drawing.INK, linewidth=1.6)
+    if bias is not None and half is not None:
+        axes.axhspan(bias - half, bias + half, color=drawing.INK, alpha=0.12, linewidth=0)
+    if found.lower_ml is not None and found.upper_ml is not None:
+        for limit in (found.upper_ml, found.lower_ml):
+            axes.axhline(limit, color=drawing.SECOND, linestyle="--", linewidth=1.2)
+        _name_outliers(axes, panel, found.lower_ml, found.upper_ml)
+    coefficients = " · ".join(
+        f"{name} {estimate.value:.2f}"
+        for name, estimate in (("CCC", found.concordance), ("ICC", found.icc))
+        if estimate.value is not None
+    )
+    note = f"{len(panel.pairs)} patients" + (f" · {coefficients}" if coefficients else "")
+    axes.set_title(note, loc="right", fontsize=8, color=drawing.MUTED)
+
+
+def _write_lines(axes: Axes, found: Agreement) -> None:
+    """What the lines are, to the right of the axes; in one place where they fall together."""
+    lines = [
+        (height, f"{name} {height:+.1f}".replace("-", "\u2212"))
+        for height, name in (
+            (found.upper_ml, "+1.96 SD"),
+            (found.bias_ml.mean, "bias"),
+            (found.lower_ml, "-1.96 SD"),
+        )
+        if height is not None
+    ]
+    low, high = axes.get_ylim()
+    heights = [height for height, _ in lines]
+    if len(lines) > 1 and min(-np.diff(heights)) < _LINE * (high - low):
+        lines = [(float(np.mean(heights)), "\n".join(text for _, text in lines))]
+    for height, text in lines:
+        axes.annotate(
+            text,
+            (1.0, height),
+            xycoords=("axes fraction", "data"),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=7,
+            annotation_clip=False,
+        )
+
+
+def _name_outliers(axes: Axes, panel: Panel, lower: float, upper: float) -> None:
+    """The patients farthest outside of the limits by their id."""
+    middle = 0.5 * (lower + upper)
+    outside = [pair for pair in panel.pairs if not lower <= pair.bias_ml <= upper]
+    farthest = sorted(outside, key=lambda one: -abs(one.bias_ml - middle))[:_NAMED]
+    for number, pair in enumerate(farthest):
+        left = number % 2  # neighbours on different sides, so that names don't cover each other
+        axes.annotate(
+            pair.scan_id,
+            (0.5 * (pair.truth_ml + pair.predicted_ml), pair.bias_ml),
+            xytext=(-4 if left else 4, 3),
+            ha="right" if left else "left",
+            textcoords="offset points",
+            fontsize=6,
+            color=drawing.MUTED,
+        )
 
 
 @mpl.rc_context(drawing.STYLE)

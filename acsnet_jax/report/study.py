@@ -5,11 +5,19 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from acsnet_jax.evaluation.agreement import Agreement, volume_pairs
+from acsnet_jax.evaluation.burden import PatientRecord
+from acsnet_jax.evaluation.challenge import ChallengeRecord
+from acsnet_jax.evaluation.coverage import CoverageRecord, coverage_rows
 from acsnet_jax.evaluation.records import Evaluation
-from acsnet_jax.evaluation.summary import Structure
+from acsnet_jax.evaluation.summary import Structure, VolumeRecord
+from acsnet_jax.report.agreement import AGREEMENT_CAPTION, agreement_text
+from acsnet_jax.report.burden import burden_tables
+from acsnet_jax.report.challenge import CHALLENGE_NAMES
+from acsnet_jax.report.coverage import COVERAGE_CAPTION, coverage_text
 from acsnet_jax.report.figures import figure4, montage, worst_case
-from acsnet_jax.report.html import Picture
-from acsnet_jax.report.plots import figure2, figure3, training_curves
+from acsnet_jax.report.html import Picture, Section
+from acsnet_jax.report.plots import Panel, bland_altman, figure2, figure3, training_curves
 from acsnet_jax.report.tables import STRUCTURE_NAMES
 from acsnet_jax.synthesis.cine_to_lge import conversion_steps
 from acsnet_jax.training.cohort import Cohort, CohortOptions
@@ -52,6 +60,7 @@ def study_pictures(
     cohort: Cohort,
     folder: pathlib.Path,
     *,
+    panels: Sequence[Panel] = (),
     runs: Mapping[str, pathlib.Path] | None = None,
 ) -> list[Picture]:
     """The figures of a study.
@@ -61,6 +70,7 @@ def study_pictures(
         records: of the same.
         cohort: for figure 4, its conversion of a cine scan.
         folder: where pictures are drawn.
+        panels: volumes against the expert's, see `agreement_panels`.
         runs: training runs by the name of the network, for their curves.
     """
     pictures = []
@@ -90,6 +100,14 @@ def study_pictures(
         "The slice with the most scar, of patients with scar first; relative errors of volumes.",
         lambda path: figure3(records.volumes, path, examples=examples),
     )
+    if panels:
+        add(
+            "bland_altman.png",
+            "Agreement of volumes",
+            "Ours less the expert's against the mean of both, a dot a patient; bias with its 95% "
+            "confidence interval, and limits of agreement; patients outside are named.",
+            lambda path: bland_altman(panels, path),
+        )
     if cohort.example is not None:
         cine, reference, seed = cohort.example
         steps = conversion_steps(cine, reference, rng=np.random.default_rng(seed))
@@ -108,6 +126,48 @@ def study_pictures(
             lambda path: training_curves(curves, path),
         )
     return pictures
+
+
+def agreement_panels(
+    agreements: Sequence[Agreement],
+    challenge: Sequence[ChallengeRecord],
+    volumes: Sequence[VolumeRecord],
+) -> list[Panel]:
+    """A Bland-Altman plot of each volume; arguments as of `acsnet_jax.evaluation.agreement`.
+
+    Args:
+        agreements: of the records.
+        challenge: records in 3-D.
+        volumes: for core scar and gray zone.
+    """
+    pairs = dict(volume_pairs(challenge, volumes=volumes))
+    return [Panel(CHALLENGE_NAMES[one.structure], pairs[one.structure], one) for one in agreements]
+
+
+def study_sections(
+    agreements: Sequence[Agreement],
+    patients: Sequence[PatientRecord],
+    coverage: Sequence[CoverageRecord],
+) -> list[Section]:
+    """Tables of volumes, of the infarct's share of the LV's mass, and of intervals.
+
+    Args:
+        agreements: of the volumes.
+        patients: one a patient.
+        coverage: of intervals.
+    """
+    decided, grouped = burden_tables(patients)
+    return [
+        Section("burden", "Scar by clinical thresholds", *decided),
+        Section("pathology", "By pathology", *grouped),
+        Section("agreement", "Agreement of volumes", AGREEMENT_CAPTION, agreement_text(agreements)),
+        Section(
+            "intervals",
+            "Whether intervals hold",
+            COVERAGE_CAPTION,
+            coverage_text(coverage_rows(coverage)),
+        ),
+    ]
 
 
 def cohort_text(cohort: Cohort, data: CohortOptions) -> dict[str, str]:

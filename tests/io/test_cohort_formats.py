@@ -71,6 +71,7 @@ def test_emidec(tmp_path):
     assert not infarct.problems
     assert infarct.signal_zero == 2048.0 and infarct.window is None
     assert infarct.provenance.format == "emidec"
+    assert (healthy.provenance.pathology, infarct.provenance.pathology) == ("normal", "infarct")
 
 
 def test_emidec_without_labels_is_apex_first(tmp_path):
@@ -100,8 +101,12 @@ def test_acdc_end_diastole(tmp_path):
     write_acdc(tmp_path / "training", frames=(1, 4, 12), labelled=(4, 12))
     folder = tmp_path / "training" / "patient001"
     assert read_acdc(folder).provenance.frame == 4
+    assert read_acdc(folder).provenance.pathology == ""
     (folder / "Info.cfg").write_text("ED: 12\nES: 4\nGroup: DCM\n")
     assert read_acdc(folder).provenance.frame == 12
+    assert read_acdc(folder).provenance.pathology == "dilated cardiomyopathy"
+    (folder / "Info.cfg").write_text("ED: 12\nGroup: NEW\n")
+    assert read_acdc(folder).provenance.pathology == ""
     assert [name for name, _ in iter_cohort(tmp_path, "acdc")] == ["patient001"]
     (folder / "Info.cfg").write_text("ED: 3\n")
     with pytest.raises(InputError, match="ED frame 3"):

@@ -1,10 +1,18 @@
 import matplotlib.image
 import pytest
 
+from acsnet_jax.evaluation.agreement import VolumePair, agree
 from acsnet_jax.evaluation.records import evaluate
 from acsnet_jax.latent.mixture import Score
 from acsnet_jax.pipeline import Inference
-from acsnet_jax.report import figure2, figure3, figure5, training_curves
+from acsnet_jax.report import (
+    Panel,
+    bland_altman,
+    figure2,
+    figure3,
+    figure5,
+    training_curves,
+)
 from acsnet_jax.types import InputError
 
 
@@ -49,6 +57,22 @@ def test_figure5(tmp_path):
     check_picture(tmp_path / "figure5.png")
 
 
+@pytest.mark.parametrize(("count", "alike"), [(1, False), (2, True), (7, False)])
+def test_bland_altman(tmp_path, count, alike):
+    volumes = [("a", 10.0, 12.0), ("b", 0.0, 3.0), ("c", 30.0, 24.0), ("d", 20.0, 21.0)]
+    pairs = [VolumePair(*one) for one in volumes]
+    panels = [Panel(f"panel {k}", pairs, agree("lv", pairs)) for k in range(count)]
+    bland_altman(panels, tmp_path / "plot.png", region="LV", alike=alike)
+    check_picture(tmp_path / "plot.png")
+
+
+def test_bland_altman_of_few_patients_or_no_difference(tmp_path):
+    same = [VolumePair(name, volume, volume) for name, volume in (("a", 3.0), ("b", 4.0))]
+    panels = [Panel("x", pairs, agree("lv", pairs)) for pairs in (same, same[:1])]
+    bland_altman(panels, tmp_path / "plot.png")
+    check_picture(tmp_path / "plot.png")
+
+
 def test_training_curves(tmp_path):
     lines = [{"step": 0, "loss": 1.0}, {"step": 10, "loss": 0.5, "dice": 0.7}]
     training_curves({"lv": lines, "myo": lines}, tmp_path / "curves.png")
@@ -60,7 +84,7 @@ def test_vector_formats_follow_the_suffix(tmp_path):
     assert (tmp_path / "curves.pdf").read_bytes().startswith(b"%PDF")
 
 
-@pytest.mark.parametrize("draw", [figure2, figure3, figure5])
+@pytest.mark.parametrize("draw", [figure2, figure3, figure5, bland_altman])
 def test_nothing_to_draw_is_an_error(draw, tmp_path):
     with pytest.raises(InputError):
         draw([], tmp_path / "nothing.png")
