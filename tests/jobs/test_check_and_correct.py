@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import logging
+import shutil
 
 import nibabel
 import numpy as np
