@@ -25,7 +25,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import matplotlib.image
@@ -179,7 +179,7 @@ def in_process(run: Callable[[], Any], log: pathlib.Path, *, most_s: float = np.
     start = time.perf_counter()
     child = os.fork()
     if not child:
-        os._exit(_run_child(run, log))
+        _run_child(run, log)
     while True:
         done, status = os.waitpid(child, os.WNOHANG)
         seconds = time.perf_counter() - start
@@ -192,18 +192,21 @@ def in_process(run: Callable[[], Any], log: pathlib.Path, *, most_s: float = np.
         time.sleep(0.002)
 
 
-def _run_child(run: Callable[[], Any], log: pathlib.Path) -> int:
+def _run_child(run: Callable[[], Any], log: pathlib.Path) -> NoReturn:
     """What the child does; its words, and those of its libraries, go to a file."""
+    status = 1
     with log.open("w") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         try:
             use_compilation_cache()
             run()
-        except BaseException:
-            traceback.print_exc()
-            return 1
-    return 0
+            status = 0
+        finally:
+            if status:
+                traceback.print_exc()
+            file.flush()
+            os._exit(status)  # what the parent would do at its end is not the child's
 
 
 def visible(folder: pathlib.Path) -> dict[str, pathlib.Path]:
