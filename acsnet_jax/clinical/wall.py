@@ -103,7 +103,10 @@ def wall_lines(
     grid, within, beyond = _outlines(lv, cavity, spacing_mm)
     inside = (within > 0) & (beyond > 0)
     potential, direction = _laplace(within, beyond, inside)
-    starts, length = _middle(potential, lines)
+    middle = _middle(potential, lines)
+    if middle is None:  # a cavity of a pixel or two, which no outline can go around
+        return NO_CAVITY
+    starts, length = middle
     lengths, ways = zip(
         *(
             _trace(starts, sign * direction, level, grid.step_mm)
@@ -114,8 +117,11 @@ def wall_lines(
     # From the endocardium outwards: [points, 2, lines]
     points = np.concatenate([ways[0][::-1], starts[None], ways[1]])
     pixels = grid.pixels(np.moveaxis(points, 1, 0))
-    known = np.isfinite(pixels).all(axis=0)
-    rows, columns = np.where(known, np.rint(pixels), 0).astype(int)
+    nearest = np.rint(pixels)
+    limits = np.array(lv.shape)[:, None, None]
+    # beyond the picture, where the wall reaches its border; NaN is nowhere
+    known = ((nearest >= 0) & (nearest < limits)).all(axis=0)
+    rows, columns = np.where(known, nearest, 0).astype(int)
     in_wall = known & (lv & ~cavity)[rows, columns]
     arrived = np.isfinite(lengths[0] + lengths[1]) & in_wall.any(axis=0)
     return WallLines(
@@ -237,9 +243,15 @@ def _way_out(
     return np.where(leaves, here / np.where(leaves, here - there, 1.0), np.inf)
 
 
-def _middle(potential: Field, lines: int) -> tuple[Float[np.ndarray, "2 lines"], float]:
-    """Points equally far apart on the longest contour of one half, and its length; in nodes."""
-    curve = max(measure.find_contours(potential, 0.5), key=len)
+def _middle(potential: Field, lines: int) -> tuple[Float[np.ndarray, "2 lines"], float] | None:
+    """Points equally far apart on the longest contour of one half, and its length; in nodes.
+
+    None where there is no such contour.
+    """
+    curves = measure.find_contours(potential, 0.5)
+    if not curves:
+        return None
+    curve = max(curves, key=len)
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(curve, axis=0), axis=1))])
     wanted = (np.arange(lines) + 0.5) * along[-1] / lines
     return np.stack([np.interp(wanted, along, curve[:, axis]) for axis in (0, 1)]), along[-1]
