@@ -9,12 +9,15 @@ import json
 import pathlib
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from acsnet_jax.types import InputError
+
+T = TypeVar("T")
 
 MOST_TEXT = 2**24
 """Bytes of a text that is read whole; headers, contours and tables are far below."""
@@ -143,3 +146,35 @@ def write_json(values: Any, path: pathlib.Path) -> None:
 def tuples_for_lists(values: dict[str, Any]) -> dict[str, Any]:
     """Lists, which JSON makes of tuples, as tuples again: settings are hashable."""
     return {key: tuple(x) if isinstance(x, list) else x for key, x in values.items()}
+
+
+def from_json(cls: type[T], values: Mapping[str, Any]) -> T:
+    """A frozen dataclass from the JSON object it became; lists are tuples again.
+
+    Raises:
+        TypeError: a value is not of its field's type, or a field is unknown or missing; names it.
+    """
+    hints, values = get_type_hints(cls), tuples_for_lists({**values})
+    for name, value in values.items():
+        if name not in hints or not fits(value, hints[name]):
+            raise TypeError(f"{cls.__name__}.{name}")
+    return cls(**values)
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value out of JSON is of an annotated type; numbers have to be finite."""
+    if isinstance(hint, type):
+        number = isinstance(value, float | int) and not isinstance(value, bool)
+        if hint in (float, int):
+            sized = number and abs(value) <= sys.float_info.max  # of any integer, unlike isfinite
+            return sized and (hint is float or isinstance(value, int))
+        return isinstance(value, hint)
+    inner = get_args(hint)
+    if get_origin(hint) is Literal:
+        return any(value == one and type(value) is type(one) for one in inner)
+    if get_origin(hint) is not tuple:
+        return any(fits(value, one) for one in inner)
+    if not isinstance(value, tuple):
+        return False
+    inner = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
+    return len(value) == len(inner) and all(map(fits, value, inner))

@@ -17,7 +17,7 @@ TOPS = ("acsnet_jax", "experiments", "configs", "benchmarks", "examples")
 
 # Imports go to an earlier line only, or to a neighbour that is named below.
 LAYERS = (
-    {"types", "xla"},
+    {"types", "xla", "installation"},
     {"acsnet_jax", "ops", "config", "files", "palette"},
     {"app", "cli", "anatomy", "losses", "metrics", "io", "preprocess"},
     {"synthesis"},

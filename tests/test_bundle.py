@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import logging
 
 import jax
 import jax.numpy as jnp
@@ -90,7 +91,7 @@ def test_stage_3_stands_alone(tmp_path, parts):
 
 def test_nothing_is_pickled(tmp_path, parts):
     folder = save(tmp_path / "bundle", parts)
-    assert sorted(path.suffix for path in folder.iterdir()) == [".json", *[".npz"] * 4]
+    assert sorted(path.suffix for path in folder.iterdir()) == [*[".json"] * 2, *[".npz"] * 4]
     for path in folder.glob("*.npz"):
         with np.load(path, allow_pickle=False) as arrays:
             assert all(arrays[name].dtype != object for name in arrays)
@@ -108,11 +109,45 @@ def test_a_bundle_of_another_format_is_refused(tmp_path, parts):
     path = save(tmp_path / "bundle", parts) / "bundle.json"
     record = json.loads(path.read_text())
     path.write_text(json.dumps({**record, "format": 99, "version": "9.0"}))
-    with pytest.raises(InputError, match=r"format 99 \(acsnet_jax 9.0\)"):
+    with pytest.raises(InputError, match=r"format 99 \(acsnet_jax 9.0\).*newer.*update acsnet_jax"):
+        bundles.load(path.parent)
+    path.write_text(json.dumps({**record, "format": 1}))
+    with pytest.raises(InputError, match=r"format 1 .*train it anew"):
         bundles.load(path.parent)
 
 
-@pytest.mark.parametrize("name", ["bundle.json", "lv.npz", "latent.npz"])
+def as_older(folder, form, **changes):
+    """The bundle as an older version wrote it: no manifest, and no ensembles in format 2."""
+    record = json.loads((folder / "bundle.json").read_text())
+    if form == 2:
+        del record["members"]
+    (folder / "bundle.json").write_text(json.dumps({**record, **changes, "format": form}))
+    (folder / "manifest.json").unlink()
+    return folder
+
+
+@pytest.mark.parametrize("form", [2, 3])
+def test_older_formats_load_and_can_be_sealed(tmp_path, parts, form, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("acsnet_jax"), "propagate", True)
+    folder = as_older(save(tmp_path / "bundle", parts), form)
+    arrays = {path.name: path.read_bytes() for path in folder.glob("*.npz")}
+    digest = bundles.digest(folder)
+    with caplog.at_level(logging.INFO):
+        before = bundles.load(folder)
+    assert f"of format {form}, without checksums" in caplog.text
+    bundles.seal(folder)
+    caplog.clear()
+    after = bundles.load(folder)
+    assert not caplog.text
+    jax.tree.map(np.testing.assert_array_equal, after.delineate, before.delineate)
+    assert (after.spec, after.inference) == (before.spec, before.inference)
+    assert {path.name: path.read_bytes() for path in folder.glob("*.npz")} == arrays
+    assert bundles.digest(folder) != digest  # bundle.json tells the format
+    with pytest.raises(InputError, match="nothing is left to do"):
+        bundles.seal(folder)
+
+
+@pytest.mark.parametrize("name", ["bundle.json", "manifest.json", "lv.npz", "latent.npz"])
 def test_damage_is_named(tmp_path, parts, name):
     path = save(tmp_path / "bundle", parts) / name
     path.write_bytes(path.read_bytes()[:40])

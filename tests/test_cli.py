@@ -97,7 +97,7 @@ def test_a_wheel_holds_the_package_its_configs_and_its_commands(wheel):
         assert f"\nVersion: {acsnet_jax.__version__}\n" in archive.read(metadata).decode()
     inside = {name for name in names if ".dist-info/" not in name}
     assert {name.split("/")[0] for name in inside} == {"acsnet_jax"}
-    kept = ("*.py", "*.j2", "py.typed", "*.npz", "bundle.json")
+    kept = ("*.py", "*.j2", "py.typed", "*.npz", "bundle.json", "manifest.json")
     expected = {
         path.relative_to(REPOSITORY).as_posix()
         for kind in kept

@@ -284,11 +284,20 @@ def _normal(calibration: Calibration | None) -> float:
 
 
 def calibration_from(record: Mapping[str, Any]) -> Calibration:
-    """What `Calibration._asdict` gave, after JSON."""
-    return Calibration(
-        float(record["coverage"]),
-        {
-            field: {group: Scale(*scale) for group, scale in groups.items()}
-            for field, groups in record["scales"].items()
-        },
-    )
+    """What `Calibration._asdict` gave, after JSON.
+
+    Raises:
+        AttributeError, KeyError, TypeError, ValueError: it is nothing of the kind.
+    """
+    coverage = float(record["coverage"])
+    scales: dict[str, dict[Group, Scale]] = {}
+    for field, groups in record["scales"].items():
+        scales[field] = {}
+        for group, (floor, factor, patients) in groups.items():
+            scale = Scale(float(floor), float(factor), int(patients))
+            if not all(math.isfinite(x) and x >= 0 for x in scale):
+                raise ValueError(f"{field}: {scale} scales nothing")
+            scales[field][group] = scale
+    if not 0 < coverage < 1:
+        raise ValueError(f"{coverage} is no coverage")
+    return Calibration(coverage, scales)

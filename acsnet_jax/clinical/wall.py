@@ -117,8 +117,11 @@ def wall_lines(
     # From the endocardium outwards: [points, 2, lines]
     points = np.concatenate([ways[0][::-1], starts[None], ways[1]])
     pixels = grid.pixels(np.moveaxis(points, 1, 0))
-    known = np.isfinite(pixels).all(axis=0)
-    rows, columns = np.where(known, np.rint(pixels), 0).astype(int)
+    nearest = np.rint(pixels)
+    limits = np.array(lv.shape)[:, None, None]
+    # beyond the picture, where the wall reaches its border; NaN is nowhere
+    known = ((nearest >= 0) & (nearest < limits)).all(axis=0)
+    rows, columns = np.where(known, nearest, 0).astype(int)
     in_wall = known & (lv & ~cavity)[rows, columns]
     arrived = np.isfinite(lengths[0] + lengths[1]) & in_wall.any(axis=0)
     return WallLines(

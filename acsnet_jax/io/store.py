@@ -10,15 +10,14 @@ References:
 
 import dataclasses
 import json
-import math
 import pathlib
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args
 
 import nibabel
 import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
-from acsnet_jax.files import read_json, replacing_folder, tuples_for_lists
+from acsnet_jax.files import from_json, read_json, replacing_folder
 from acsnet_jax.io.nifti import map_labels, open_nifti, save_nifti, set_forms, stack_array
 from acsnet_jax.io.stack import check_finite, safe_id
 from acsnet_jax.types import (
@@ -203,36 +202,8 @@ def _scan(
 
 
 def _record(cls: type[T], values: dict[str, Any] | None) -> T | None:
-    """A frozen dataclass from the JSON object it became; lists are tuples again.
-
-    Raises:
-        TypeError: a value is not of its field's type.
-    """
-    if values is None:
-        return None
-    hints, values = get_type_hints(cls), tuples_for_lists(values)
-    wrong = [name for name, value in values.items() if not _fits(value, hints[name])]
-    if wrong:
-        raise TypeError(f"{cls.__name__}.{wrong[0]}")
-    return cls(**values)
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of an annotated type; numbers have to be finite."""
-    if isinstance(hint, type):
-        number = isinstance(value, float | int) and not isinstance(value, bool)
-        if hint in (float, int):
-            return number and math.isfinite(value) and (hint is float or isinstance(value, int))
-        return isinstance(value, hint)
-    inner = get_args(hint)
-    if get_origin(hint) is Literal:
-        return value in inner
-    if get_origin(hint) is not tuple:
-        return any(_fits(value, one) for one in inner)
-    if not isinstance(value, tuple):
-        return False
-    inner = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
-    return len(value) == len(inner) and all(map(_fits, value, inner))
+    """A frozen dataclass from the JSON object it became; see `from_json`."""
+    return None if values is None else from_json(cls, values)
 
 
 def _provenance(values: dict[str, Any]) -> Provenance:

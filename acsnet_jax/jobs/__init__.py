@@ -5,6 +5,7 @@ Nothing is imported here, so that a program loads only what it needs.
 - `check`: masks of any tool against the criteria.
 - `correct`: the same masks, corrected on their own grid.
 - `damage`: what the correction is worth on damaged masks.
+- `doctor`: an installation checked.
 - `evaluate`: a bundle on held-out patients, with tables, figures and report.
 - `fit_latent`: the latent space of a trained autoencoder, and the bundle.
 - `predict`: scans segmented.

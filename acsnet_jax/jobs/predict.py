@@ -1,6 +1,5 @@
 """Segment scans with a bundle: NIfTI, DICOM, clinical features, certificates and a report."""
 
-import hashlib
 import logging
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from tqdm import tqdm
 from acsnet_jax import bundle as bundles
 from acsnet_jax import clinical, report
 from acsnet_jax.correction import lost_slices
-from acsnet_jax.files import replacing_folder, sha256, write_json
+from acsnet_jax.files import replacing_folder, write_json
 from acsnet_jax.io import discover, write_segmentation
 from acsnet_jax.io.dicom_seg import write_dicom_seg
 from acsnet_jax.io.dicom_sr import write_dicom_sr
@@ -194,15 +193,7 @@ def _provenance(config: Config) -> dict[str, str]:
         if name not in ("workdir", "bundle", "input")
     }
     return {
-        "Bundle": f"SHA-256 {_digest(pathlib.Path(config.bundle))}",
+        "Bundle": f"SHA-256 {bundles.digest(config.bundle)[:12]}",
         **report.environment(),
         **report.config_text(settings),
     }
-
-
-def _digest(folder: pathlib.Path) -> str:
-    """Of a bundle's files; twelve digits tell bundles apart."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.iterdir() if path.is_file()):
-        digest.update(bytes.fromhex(sha256(path)))
-    return digest.hexdigest()[:12]

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 from hearts import radius, ring, sector
+from scipy import ndimage
 
 from acsnet_jax.clinical.availability import NotAvailable
-from acsnet_jax.clinical.wall import NO_CAVITY, NO_WALL, transmurality, wall_lines
+from acsnet_jax.clinical.wall import NO_CAVITY, NO_WALL, TOO_SMALL, transmurality, wall_lines
+from acsnet_jax.ops.host import fill_holes, largest_component
 
 SPACINGS = [(1.5, 1.5), (2.0, 1.0), (0.8, 1.4)]
 
@@ -118,6 +120,31 @@ def test_a_wall_of_one_pixel_still_has_lines():
 def test_the_border_of_the_picture_is_no_obstacle():
     wall, _ = ring(49.9, 40)
     assert lines_of(wall, (1.0, 1.0)).thickness_mm.mean() == pytest.approx(9.9, abs=0.2)
+
+
+def blob(seed):
+    """The largest part of a smooth random picture, which may reach its border."""
+    rng = np.random.default_rng(seed)
+    size = int(rng.integers(14, 40))
+    field = ndimage.gaussian_filter(rng.normal(size=(size, size)), rng.uniform(1.2, 4))
+    return largest_component(field > np.quantile(field, rng.uniform(0.1, 0.5)))
+
+
+@pytest.mark.parametrize("seed", [138, 368, 757, 999, 1142])
+def test_a_line_that_leaves_the_picture_looks_no_pixel_up(seed):
+    mask = blob(seed)  # of ten thousand, some whose lines round to a pixel beyond the border
+    lines = lines_of(mask, (1.5, 1.5))
+    assert np.isfinite(lines.thickness_mm).all()
+    wall = fill_holes(mask)  # smaller holes count as wall
+    assert wall[lines.rows, lines.columns][lines.in_wall].all()
+
+
+@pytest.mark.parametrize("pixels", [1, 2])
+def test_a_cavity_too_small_for_an_outline_is_none(pixels):
+    mask = np.zeros((30, 30), bool)
+    mask[10:20, 10:20] = True
+    mask[15, 14 : 14 + pixels] = False
+    assert wall_lines(mask, (1.5, 1.5)) == TOO_SMALL
 
 
 @pytest.mark.parametrize("cavity_px", [1, 2, 3, 5])

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import logging
+import shutil
 
 import nibabel
 import numpy as np
@@ -14,6 +15,7 @@ from rings import THRESHOLDS, make_corrector
 
 from acsnet_jax import anatomy, clinical
 from acsnet_jax import bundle as bundles
+from acsnet_jax.bundle import manifest
 from acsnet_jax.correction import labels, native
 from acsnet_jax.correction.labels import LabelFileOptions, correct_labels
 from acsnet_jax.correction.results import Results
@@ -169,12 +171,11 @@ def test_thresholds_of_experts_and_of_a_bundle(tmp_path, caplog, monkeypatch):
     thickest = max(one.measures.wall_max_mm)
     assert f"wall_max_mm <= {thickest * (1 + 1e-5):.4g}" in demands
 
-    record = {
-        "format": bundles.FORMAT,
-        "thresholds": {**THRESHOLDS._asdict(), "wall_min_mm": 40.0},
-    }
-    (tmp_path / "bundle").mkdir()
+    shutil.copytree(SHIPPED, tmp_path / "bundle")
+    record = bundles.provenance(SHIPPED)
+    record["thresholds"] = {**THRESHOLDS._asdict(), "wall_min_mm": 40.0}
     (tmp_path / "bundle" / "bundle.json").write_text(json.dumps(record))
+    manifest.write(tmp_path / "bundle")
     (one,) = check_files(path, tmp_path / "out", bundle=str(tmp_path / "bundle"))
     assert one.invalid.all()
     with pytest.raises(InputError, match="both set"):

@@ -1,21 +1,13 @@
-"""What a trained system is, in one folder: JSON and NumPy arrays, never pickle.
-
-``bundle.json`` holds the version, the networks' sizes, the input spec, delta's thresholds and how
-the system is used; ``lv.npz``, ``myo.npz`` and ``autoencoder.npz`` the networks' variables;
-``latent.npz`` mixture and population. Stages 1 and 2 may be ensembles, whose further members are
-``lv_2.npz``, ``myo_2.npz`` and so on. A bundle without the two segmentation networks is stage 3
-alone, which checks and corrects masks from anywhere. In compact form a bundle keeps half of the
-precision, and of the population the codes only.
-"""
+"""A bundle written, and read as the callables that the cascade and its stage 3 take."""
 
 import dataclasses
 import functools
-import json
 import pathlib
-import zipfile
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
@@ -24,9 +16,12 @@ from jaxtyping import PyTree
 from acsnet_jax import __version__
 from acsnet_jax.anatomy import Thresholds, is_valid
 from acsnet_jax.anatomy.cleanup import CleanupWeights
-from acsnet_jax.clinical import Calibration, calibration_from
+from acsnet_jax.bundle import manifest, record
+from acsnet_jax.bundle.manifest import ArrayInfo
+from acsnet_jax.bundle.record import FORMAT, NETWORKS, Record
+from acsnet_jax.clinical import Calibration
 from acsnet_jax.correction import CorrectionOptions, Corrector
-from acsnet_jax.files import replacing_folder, tuples_for_lists, write_arrays, write_json
+from acsnet_jax.files import replacing_folder, write_arrays, write_json
 from acsnet_jax.latent import Mixture
 from acsnet_jax.models import (
     Autoencoder,
@@ -42,13 +37,7 @@ from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.prior import decoded_population
 from acsnet_jax.types import InputError, Population
 
-FORMAT = 3
-"""Raised whenever what is written can no longer be read by an older version."""
-
-_READABLE = (2, 3)  # 2 knew no ensembles
-
-NETWORKS = ("lv", "myo", "autoencoder")
-"""A whole cascade; stage 3 alone has the last one only."""
+_FLOATS = ("float16", "float32", "float64")
 
 
 class Network(NamedTuple):
@@ -104,7 +93,7 @@ def save(
             raise InputError(f"member {number} of the ensemble has other sizes than the first")
     if compact and spec.myo_spacing_mm is None:
         raise InputError("compact form needs one spec.myo_spacing_mm, at which masks are checked")
-    record = {
+    told = {
         "format": FORMAT,
         "version": __version__,
         "members": 1 + len(members),
@@ -118,17 +107,18 @@ def save(
         "training": training,
     }
     with replacing_folder(folder) as temporary:
-        write_json(record, temporary / "bundle.json")
+        write_json(told, temporary / record.NAME)
         for number, member in enumerate((networks, *members), start=1):
             for name, network in member.items():
                 flat = dict(traverse_util.flatten_dict(network.variables, sep="/"))
-                path = temporary / f"{_member(name, number)}.npz"
-                write_arrays(_halved(flat) if compact else flat, path)
+                file = f"{name}.npz" if number == 1 else f"{name}_{number}.npz"
+                write_arrays(_halved(flat) if compact else flat, temporary / file)
         arrays = {**latent.mixture._asdict(), **latent.population._asdict()}
         if compact:
             arrays |= _halved({"codes": arrays["codes"]})
             del arrays["masks"]
         write_arrays(arrays, temporary / "latent.npz")
+        manifest.write(temporary)
 
 
 def check_absent(folder: pathlib.Path) -> None:
@@ -157,30 +147,23 @@ def load(
     Raises:
         InputError: the folder is no bundle, of another format, damaged, or stage 3 alone.
     """
-    folder = pathlib.Path(folder)
-    record = _read_record(folder)
-    missing = [name for name in NETWORKS if name not in record["networks"]]
+    read = record.read(pathlib.Path(folder))
+    missing = [name for name in NETWORKS if name not in read.networks]
     if missing:
         raise InputError(
             f"{folder} is stage 3 alone, without {' and '.join(missing)}: it checks and corrects "
             "masks (experiments.correct), and segments no scans"
         )
-    lv, myo = ([*_read_members(folder, record, name)] for name in NETWORKS[:2])
+    lv, myo = ([*_read_members(read, name)] for name in NETWORKS[:2])
     return Bundle(
         localise=_averaged([Localise(*member) for member in lv]),
         delineate=_averaged([Delineate(*member) for member in myo]),
-        corrector=load_corrector(folder, correction=correction),
-        spec=InputSpec(**record["spec"]),
-        inference=Inference(**{**record["inference"], **(inference or {})}),
-        cleanup=CleanupWeights(**tuples_for_lists(record["cleanup"])),
-        calibration=_calibration(record),
+        corrector=_corrector(read, correction or {}),
+        spec=read.spec,
+        inference=dataclasses.replace(read.inference, **(inference or {})),
+        cleanup=read.cleanup,
+        calibration=read.calibration,
     )
-
-
-def _calibration(record: dict[str, Any]) -> Calibration | None:
-    """None in a bundle that has none, or that is older than intervals."""
-    kept = record.get("calibration")
-    return None if kept is None else calibration_from(kept)
 
 
 def _averaged(members: Sequence[Localise] | Sequence[Delineate]) -> Callable:
@@ -201,79 +184,150 @@ def load_corrector(
     Raises:
         InputError: the folder is no bundle, of another format, or damaged.
     """
+    return _corrector(record.read(pathlib.Path(folder)), correction or {})
+
+
+def provenance(folder: str | pathlib.Path) -> dict[str, Any]:
+    """What a bundle says of itself: version, networks, thresholds, training.
+
+    Raises:
+        InputError: the folder is no bundle, of another format, or damaged.
+    """
+    return record.read(pathlib.Path(folder)).told
+
+
+def seal(folder: str | pathlib.Path) -> None:
+    """Give a bundle of an older format its manifest, and with it the newest format.
+
+    It is read whole before. Its arrays stay as they are, to the byte.
+
+    Raises:
+        InputError: the folder is no bundle, damaged, or has a manifest.
+    """
     folder = pathlib.Path(folder)
-    record = _read_record(folder)
-    network = _read_network(folder, record, "autoencoder")
-    arrays = _read_arrays(folder / "latent.npz")
-    model = Autoencoder(**network.sizes)
-    spec = InputSpec(**record["spec"])
-    decode = Decode(model, network.variables)
-    thresholds = Thresholds(**record["thresholds"])
+    read = record.read(folder)
+    if read.manifest is not None:
+        raise InputError(f"{folder} has a {manifest.NAME} already; nothing is left to do")
+    (load if len(read.networks) == len(NETWORKS) else load_corrector)(folder)
+    with replacing_folder(folder) as temporary:
+        write_json({**read.told, "format": FORMAT}, temporary / record.NAME)
+        for path in (read.latent, *(path for name in read.networks for path in read.files(name))):
+            shutil.copyfile(path, temporary / path.name)
+        manifest.write(temporary)
+
+
+def _corrector(read: Record, correction: Mapping[str, Any]) -> Corrector:
+    """Stage 3 of a bundle."""
+    model = read.networks["autoencoder"]
+    assert isinstance(model, Autoencoder)
+    (path,) = read.files("autoencoder")
+    variables = _read_variables(read, path, _variable_shapes(model, read.spec))
+    arrays = _read_checked(read, read.latent, functools.partial(_check_latent, read))
+    decode = Decode(model, variables)
+    spec = read.spec
     if "masks" in arrays:
         population = Population(*(jnp.asarray(arrays[name]) for name in Population._fields))
     else:
         delta = functools.partial(
-            is_valid, spacing_mm=(spec.myo_spacing_mm,) * 2, thresholds=thresholds
+            is_valid, spacing_mm=(spec.myo_spacing_mm,) * 2, thresholds=read.thresholds
         )
         population = decoded_population(arrays["codes"], decode, delta)
     return Corrector(
-        encode=Encode(model, network.variables),
+        encode=Encode(model, variables),
         decode=decode,
         population=population,
         mixture=Mixture(*(jnp.asarray(arrays[name]) for name in Mixture._fields)),
-        thresholds=thresholds,
+        thresholds=read.thresholds,
         size=spec.mask_size,
         spacing_mm=spec.myo_spacing_mm,
-        options=CorrectionOptions(**{**record["correction"], **(correction or {})}),
+        options=dataclasses.replace(read.correction, **correction),
     )
 
 
-def provenance(folder: str | pathlib.Path) -> dict[str, Any]:
-    """What a bundle says of itself: version, networks, thresholds, training."""
-    return _read_record(pathlib.Path(folder))
-
-
-def _read_record(folder: pathlib.Path) -> dict[str, Any]:
-    path = folder / "bundle.json"
-    if not path.is_file():
-        raise InputError(
-            f"{folder} is no bundle (it has no bundle.json); make one with "
-            "python -m experiments.fit_latent or experiments.reproduce"
-        )
-    try:
-        record = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path} is damaged: {error}; restore the bundle") from error
-    if record.get("format") not in _READABLE:
-        raise InputError(
-            f"{path} has format {record.get('format')} (acsnet_jax {record.get('version')}); this "
-            f"acsnet_jax {__version__} reads formats {_READABLE[0]} to {_READABLE[-1]}: train it "
-            "anew or install that version"
-        )
-    return record
-
-
-def _member(name: str, number: int) -> str:
-    """File name of a network, of the first member of an ensemble or of a further one."""
-    return name if number == 1 else f"{name}_{number}"
-
-
-def _read_members(
-    folder: pathlib.Path, record: dict[str, Any], name: str
-) -> Iterator[tuple[ResUNet, PyTree]]:
+def _read_members(read: Record, name: str) -> Iterator[tuple[ResUNet, PyTree]]:
     """Architecture and variables of each member of stage 1 or 2."""
-    for number in range(1, record.get("members", 1) + 1):
-        network = _read_network(folder, record, name, file=_member(name, number))
-        yield ResUNet(**network.sizes), network.variables
+    model = read.networks[name]
+    assert isinstance(model, ResUNet)
+    wanted = _variable_shapes(model, read.spec)
+    for path in read.files(name):
+        yield model, _read_variables(read, path, wanted)
 
 
-def _read_network(
-    folder: pathlib.Path, record: dict[str, Any], name: str, *, file: str | None = None
-) -> Network:
-    path = folder / f"{file or name}.npz"
-    arrays = {key: jnp.asarray(array) for key, array in _read_arrays(path).items()}
-    variables = traverse_util.unflatten_dict(arrays, sep="/")
-    return Network(tuples_for_lists(record["networks"][name]), variables)
+def _read_variables(
+    read: Record, path: pathlib.Path, wanted: Mapping[str, tuple[int, ...]]
+) -> PyTree:
+    """A network's variables, of the names and shapes that its architecture has."""
+
+    def check(infos: Mapping[str, ArrayInfo]) -> str | None:
+        for name in wanted.keys() | infos.keys():
+            info = infos.get(name)
+            if info is None or info.shape != wanted.get(name) or info.dtype not in _FLOATS:
+                return name
+        return None
+
+    arrays = {key: jnp.asarray(array) for key, array in _read_checked(read, path, check).items()}
+    return traverse_util.unflatten_dict(arrays, sep="/")
+
+
+def _variable_shapes(model: ResUNet | Autoencoder, spec: InputSpec) -> dict[str, tuple[int, ...]]:
+    """The variables that an architecture has, by name; none is made."""
+    unet = isinstance(model, ResUNet)
+    side, channels = (2 ** len(model.filters), 1 + 2 * spec.context) if unet else (model.size, 1)
+    image = jnp.zeros((1, side, side, channels))
+    made = jax.eval_shape(lambda: model.init(jax.random.key(0), image, train=False))
+    flat: dict[str, Any] = {**traverse_util.flatten_dict(made, sep="/")}
+    return {name: leaf.shape for name, leaf in flat.items()}
+
+
+def _check_latent(read: Record, infos: Mapping[str, ArrayInfo]) -> str | None:
+    """The name of an array of the latent space that does not fit; None if all do."""
+    model = read.networks["autoencoder"]
+    assert isinstance(model, Autoencoder)
+    size, latent = model.size, model.latent
+    components, population = (infos[x].shape[:1] if x in infos else () for x in ("means", "codes"))
+    wanted: dict[str, tuple[tuple[int, ...], Sequence[str]]] = {
+        "weights": (components, _FLOATS),
+        "means": ((*components, latent), _FLOATS),
+        "covariances": ((*components, latent, latent), _FLOATS),
+        "cholesky": ((*components, latent, latent), _FLOATS),
+        "codes": ((*population, latent), _FLOATS),
+        "masks": ((*population, size, -(-size // 8)), ("uint8",)),
+    }
+    if "masks" not in infos and read.spec.myo_spacing_mm is not None:  # compact form
+        del wanted["masks"]
+    for name in wanted.keys() | infos.keys():
+        info, (shape, dtypes) = infos.get(name), wanted.get(name, ((), ()))
+        if info is None or info.shape != shape or info.dtype not in dtypes or 0 in shape:
+            return name
+    return None
+
+
+def _read_checked(
+    read: Record, path: pathlib.Path, check: Callable[[Mapping[str, ArrayInfo]], str | None]
+) -> dict[str, np.ndarray]:
+    """The arrays of a file, whose headers say that they are what they should be.
+
+    Args:
+        read: the bundle's record.
+        path: of the file.
+        check: headers to the name of one that does not fit; None if all do.
+
+    Raises:
+        InputError: the file is damaged, changed, or does not fit its manifest or the networks.
+    """
+    content = manifest.read_file(path, read.manifest)
+    infos = manifest.array_infos(content, path)
+    wrong = check(infos)
+    if read.manifest is not None and infos != read.manifest[path.name].arrays:
+        raise InputError(
+            f"{path} holds other arrays than {manifest.NAME} lists: restore the bundle"
+        )
+    if wrong is not None:
+        raise InputError(
+            f"{path}: {wrong[:80]!r} is missing, unknown, or of a shape or dtype that does not fit "
+            f"{record.NAME}: restore the bundle"
+        )
+    return manifest.read_arrays(content, path)
 
 
 def _halved(arrays: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -284,14 +338,3 @@ def _halved(arrays: dict[str, Any]) -> dict[str, np.ndarray]:
                 f"half precision does not hold {name}: round it first, or keep it whole"
             )
     return halved
-
-
-def _read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return {
-                name: array.astype(np.float32) if array.dtype == np.float16 else array
-                for name, array in arrays.items()
-            }
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is missing or damaged: {error}; restore the bundle") from error

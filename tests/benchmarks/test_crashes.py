@@ -1,0 +1,85 @@
+"""The table of crashes counts what it should, on commands of a few lines."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+from acsnet_jax.files import write_arrays, write_json
+from benchmarks import crashes
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of forks where jax has started
+
+
+def sound(folder):
+    """Goes on where it was, and writes each file whole; one of them tells the time."""
+    for number in range(4):
+        path = folder / f"{number}.json"
+        if not path.exists():
+            time.sleep(0.03)
+            write_json({"number": number}, path)
+    write_arrays({"x": np.arange(3)}, folder / "x.npz")
+    write_json(time.time_ns(), folder / "time.json")
+
+
+def careless(folder):
+    """Leaves half of a file for a while."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "0.json").open("w") as file:
+        file.write('{"number"')
+        file.flush()
+        time.sleep(0.2)
+        file.write(": 0}")
+
+
+def forgetful(folder):
+    """Takes what is there for all there is to do."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not any(folder.iterdir()):
+        write_json(0, folder / "0.json")
+        time.sleep(0.2)
+        write_json(1, folder / "1.json")
+
+
+def row_of(run, root):
+    return crashes.study(run.__name__, run, root, 4, np.random.default_rng(0))
+
+
+def test_a_sound_command(tmp_path):
+    row = row_of(sound, tmp_path)
+    assert (row["kills"], row["whole"], row["completed"], row["equal"]) == (4, 4, 4, 4)
+    assert row["compared"] == 5 and row["not_compared"] == ["time.json"] and not row["wrong"]
+
+
+def test_half_a_file_is_seen(tmp_path):
+    row = row_of(careless, tmp_path)
+    assert row["whole"] < 4 and "left 0.json: InputError" in row["wrong"][0]
+
+
+def test_a_result_that_differs_is_seen(tmp_path):
+    row = row_of(forgetful, tmp_path)
+    assert row["whole"] == row["completed"] == 4 and row["equal"] < 4
+    assert "['1.json'] differ" in row["wrong"][0]
+
+
+def test_a_command_that_fails_undisturbed_is_told(tmp_path):
+    def fail(folder):
+        raise ValueError(f"not in {folder.name}")
+
+    with pytest.raises(RuntimeError, match="not in whole_0"):
+        row_of(fail, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.npz", "a.png", "a.dcm", "a.html", "a.nii.gz"])
+def test_what_is_half_is_not_whole(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\x93half")
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / ".hidden" / name).write_bytes(b"\x93half")
+    (one,) = crashes.broken(tmp_path)
+    assert one.startswith(f"{name}: ")
+
+
+def test_a_log_may_end_in_half_a_line(tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"a": 1}) + '\n{"b"')
+    assert crashes.broken(tmp_path) == []
