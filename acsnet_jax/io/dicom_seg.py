@@ -32,6 +32,7 @@ from acsnet_jax.io.dicom.sources import (
     derived_uid,
     identify,
     nobody,
+    quiet,
     read_sources,
     reference,
 )
@@ -127,6 +128,7 @@ STRUCTURES = (
 """All that a segmentation may hold, in the order of its segments."""
 
 
+@quiet()
 def write_dicom_seg(path: pathlib.Path, segmentation: Segmentation) -> Dataset:
     """Write a segmentation of a DICOM series as DICOM.
 

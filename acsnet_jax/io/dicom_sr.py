@@ -26,6 +26,7 @@ from acsnet_jax.io.dicom.sources import (
     derived_uid,
     identify,
     nobody,
+    quiet,
     read_sources,
 )
 from acsnet_jax.io.dicom_seg import (
@@ -132,6 +133,7 @@ _GROUPS = (
 )
 
 
+@quiet()
 def write_dicom_sr(
     path: pathlib.Path, scan: Scan, segmentation: Dataset, features: Mapping[str, Any]
 ) -> Dataset:

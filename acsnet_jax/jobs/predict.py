@@ -163,15 +163,10 @@ def _write_dicom(
 
 def _provenance(config: Config) -> dict[str, str]:
     """What the results follow from, without the user's folders, whose names may name a patient."""
-    settings = {
-        name: value
-        for name, value in config.to_dict().items()
-        if name not in ("workdir", "bundle", "input")
-    }
     return {
         "Bundle": f"SHA-256 {_digest(pathlib.Path(config.bundle))}",
         **report.environment(),
-        **report.config_text(settings),
+        **report.config_text(config.to_dict()),
     }
 
 
