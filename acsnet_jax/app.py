@@ -1,6 +1,7 @@
 """How every entry point starts and ends: its options, compilation cache, one line on bad input."""
 
 import argparse
+import contextlib
 import difflib
 import errno
 import inspect
@@ -15,6 +16,7 @@ import jax
 from absl import logging as absl_logging
 
 from acsnet_jax import config as configs
+from acsnet_jax import lock
 from acsnet_jax.config import Config
 from acsnet_jax.types import InputError
 
@@ -27,7 +29,7 @@ def run(
     main: Callable[[Config, pathlib.Path], object],
     default_config: str,
     *,
-    join: Callable[[int], None] | None = None,
+    join: Callable[[int, Callable[[], None]], None] | None = None,
 ) -> None:
     """Run `main(config, workdir)` as the command line says.
 
@@ -36,10 +38,12 @@ def run(
         default_config: name of the config that is used without ``--config``, one that ships. Its
             ``config.workdir`` is the default of ``--workdir``.
         join: waits for the other processes of a program that runs as several, for a number of
-            seconds; called where ``--distributed``, or ``--distributed=SECONDS``, says so.
+            seconds, and calls what it is given besides in the first of them; called where
+            ``--distributed``, or ``--distributed=SECONDS``, says so.
 
-    Bad input (`InputError`, an unknown option or config key) ends with one line on standard error
-    and exit status 1, as does a full disk; a defect keeps its traceback.
+    One run at a time writes to a folder (`acsnet_jax.lock`): a second one is refused. Bad input
+    (`InputError`, an unknown option or config key) ends with one line on standard error and exit
+    status 1, as does a full disk; a defect keeps its traceback.
     """
     _log_to_console()
     try:
@@ -48,9 +52,16 @@ def run(
             arguments, patience = _take_distributed(arguments)
         config, workdir = read_options(arguments, default_config)
         use_compilation_cache()
-        if join is not None and patience is not None:
-            join(patience)
-        main(config, workdir)
+        with contextlib.ExitStack() as held:
+
+            def begin() -> None:
+                held.enter_context(lock.hold(workdir))
+
+            if join is not None and patience is not None:
+                join(patience, begin)
+            else:
+                begin()
+            main(config, workdir)
     except (InputError, FloatingPointError) as error:
         _stop(str(error))
     except OSError as error:

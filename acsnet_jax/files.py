@@ -4,8 +4,10 @@ Text and JSON that come from outside are read here too: of limited size, and dam
 """
 
 import contextlib
+import errno
 import hashlib
 import json
+import os
 import pathlib
 import secrets
 import shutil
@@ -18,6 +20,7 @@ import numpy as np
 from acsnet_jax.types import InputError
 
 T = TypeVar("T")
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 MOST_TEXT = 2**24
 """Bytes of a text that is read whole; headers, contours and tables are far below."""
@@ -73,6 +76,42 @@ def replacing_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
             old.replace(folder)
         shutil.rmtree(new, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def create_private(text: str, path: pathlib.Path) -> bool:
+    """Write a file that its owner alone may read, unless there is one already.
+
+    Several processes may try at once: one of them writes, and all of them find that file, whole.
+    (On file systems without hard links it is empty for an instant.)
+
+    Returns:
+        Whether it was written by this call.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _beside(path)
+    try:
+        _write_new(text, temporary)
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        try:
+            _write_new(text, path)
+        except FileExistsError:
+            return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
+def _write_new(text: str, path: pathlib.Path) -> None:
+    """Raises FileExistsError where something is."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _beside(path: pathlib.Path) -> pathlib.Path:

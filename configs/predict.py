@@ -27,6 +27,9 @@ def get_config() -> Config:
             "modality": "",  # "lge" or "cine" where the files do not tell
             "slice_order": "auto",  # or "apex_first", "base_first", where geometry does not tell
             "series": "",  # number or UID, for a folder with several short-axis stacks
+            # pseudonym.key of another working folder, to give DICOM scans the same names as there;
+            # "" for one of its own.
+            "pseudonym_key": "",
             # Whether DICOM input gets DICOM output, which names the patient as the input does.
             "dicom": True,
             # Intensity of no signal, for phase-sensitive images, in the file's rescaled unit (after

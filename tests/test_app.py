@@ -254,7 +254,12 @@ def test_without_that_variable_it_is_the_home_folder(tmp_path, monkeypatch):
 def test_other_processes_are_joined_where_it_is_asked_for(arguments, patience, monkeypatch):
     done = []
     monkeypatch.setattr(sys, "argv", ["train.py", "--workdir=there", *arguments])
-    app.run(lambda _, workdir: done.append(workdir), "lv", join=done.append)
+
+    def join(patience, begin):
+        begin()
+        done.append(patience)
+
+    app.run(lambda _, workdir: done.append(workdir), "lv", join=join)
     assert done == [*([] if patience is None else [patience]), pathlib.Path("there")]
 
 

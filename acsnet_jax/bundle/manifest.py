@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from acsnet_jax.files import read_json, write_json
+from acsnet_jax.lock import LOCK_FILE
 from acsnet_jax.types import InputError
 
 NAME = "manifest.json"
@@ -139,7 +140,7 @@ def read(folder: pathlib.Path) -> Manifest | None:
     manifest = _parse(read_json(path, fix=_FIX), path)
     if missing := sorted(manifest.keys() - names):
         raise InputError(f"{folder / missing[0]} is missing, which {NAME} lists: {_FIX}")
-    if extra := sorted(names - manifest.keys() - {NAME}):
+    if extra := sorted(names - manifest.keys() - {NAME, LOCK_FILE}):
         raise InputError(f"{folder / extra[0]} is not listed in {NAME}: remove it, or {_FIX}")
     for name, info in manifest.items():
         size = (folder / name).stat().st_size

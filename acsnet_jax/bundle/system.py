@@ -23,6 +23,7 @@ from acsnet_jax.clinical import Calibration
 from acsnet_jax.correction import CorrectionOptions, Corrector
 from acsnet_jax.files import replacing_folder, write_arrays, write_json
 from acsnet_jax.latent import Mixture
+from acsnet_jax.lock import LOCK_FILE
 from acsnet_jax.models import (
     Autoencoder,
     Decode,
@@ -71,7 +72,7 @@ def save(
     """Write a bundle; the folder appears complete or not at all.
 
     Args:
-        folder: must not exist.
+        folder: must not exist, or be empty.
         networks: "lv", "myo" and "autoencoder", or "autoencoder" alone.
         latent: thresholds, mixture and population.
         spec: sizes and scalings the networks were trained with.
@@ -122,12 +123,14 @@ def save(
 
 
 def check_absent(folder: pathlib.Path) -> None:
-    """Refuse to write where something is.
+    """Refuse to write where something is; a folder that is empty, or held by this run, is nothing.
 
     Raises:
-        InputError: the folder exists.
+        InputError: the folder holds something, or is a file.
     """
-    if folder.exists():
+    if folder.exists() and not (
+        folder.is_dir() and {path.name for path in folder.iterdir()} <= {LOCK_FILE}
+    ):
         raise InputError(f"{folder} exists already; remove it or choose another --workdir")
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 
 from acsnet_jax.files import write_text
+from acsnet_jax.io.pseudonym import KEY_FILE
 from acsnet_jax.preprocess.orient import turned_scan
 from acsnet_jax.training.cohort import Cohort, CohortOptions, load
 from acsnet_jax.types import InputError
@@ -15,7 +16,7 @@ def load_held_out(
     """A cohort whose division is known, its held-out scans turned.
 
     The division is that of ``split.json`` in `workdir` or, if it is not there, in `split`; without
-    both it is drawn from the seed.
+    both it is drawn from the seed. Names of DICOM scans are those of `split`, if it has their key.
 
     Args:
         data: where scans come from.
@@ -32,6 +33,8 @@ def load_held_out(
         if not path.is_file():
             raise InputError(f"{path} is missing: give the folder of a training run")
         write_text(path.read_text(encoding="utf-8"), workdir / "split.json")
+    if split and not data.pseudonym_key and (pathlib.Path(split) / KEY_FILE).exists():
+        data = dataclasses.replace(data, pseudonym_key=str(pathlib.Path(split) / KEY_FILE))
     cohort = load(data, workdir)
     if turn:
         turned = [turned_scan(scan, turn) for scan in cohort.test]

@@ -12,6 +12,7 @@ from typing import Literal
 from tqdm import tqdm
 
 from acsnet_jax.io import acdc, dicom, emidec, nifti, store, sunnybrook
+from acsnet_jax.io.pseudonym import obtain_key
 from acsnet_jax.io.stack import SliceOrder, check_choice
 from acsnet_jax.types import InputError, Modality, Scan
 
@@ -26,6 +27,7 @@ def iter_cohort(
     modality: Modality | None = None,
     slice_order: SliceOrder = "auto",
     label_map: Mapping[int, int] | None = None,
+    key: str | pathlib.Path | None = None,
 ) -> list[tuple[str, Loader]]:
     """(name, loader) of each scan of a cohort; nothing is read yet.
 
@@ -35,13 +37,14 @@ def iter_cohort(
         modality: overrides what the format says or the reader guesses.
         slice_order: the files' order, "auto" to find out.
         label_map: file's value -> `Label` value; "nifti" only.
+        key: as of `discover`; "dicom" only.
 
     Returns:
         The name is the scan's id or, for "dicom", the folder's; then a function without arguments
         that returns the scan or raises `InputError`.
 
     Raises:
-        InputError: no such folder, unknown format, or no scan in it.
+        InputError: no such folder, unknown format, no scan in it, or a bad key.
     """
     root = pathlib.Path(root)
     check_choice("format", fmt, Format)
@@ -71,10 +74,7 @@ def iter_cohort(
             (name, functools.partial(read, image, label, id=name))
             for name, image, label in nifti.nifti_pairs(root)
         ]
-    return [
-        (_relative(p, root), functools.partial(dicom.read_dicom, p, **options))
-        for p in _dicom_folders(root)
-    ]
+    return _dicom_loaders(root, key, options)
 
 
 def read_cohort(
@@ -84,6 +84,7 @@ def read_cohort(
     modality: Modality | None = None,
     slice_order: SliceOrder = "auto",
     label_map: Mapping[int, int] | None = None,
+    key: str | pathlib.Path | None = None,
     progress: bool = False,
     keep: Callable[[Scan], Scan] | None = None,
 ) -> list[Scan]:
@@ -95,6 +96,7 @@ def read_cohort(
         modality: overrides what the format says or the reader guesses.
         slice_order: the files' order, "auto" to find out.
         label_map: file's value -> `Label` value; "nifti" only.
+        key: as of `discover`; "dicom" only.
         progress: whether to show a progress bar.
         keep: gets each scan as soon as it is read, and gives that which takes its place, such as
             one whose pixels lie on disk.
@@ -103,7 +105,7 @@ def read_cohort(
         InputError: at the first scan that cannot be read, or if two scans have one id.
     """
     loaders = iter_cohort(
-        root, fmt, modality=modality, slice_order=slice_order, label_map=label_map
+        root, fmt, modality=modality, slice_order=slice_order, label_map=label_map, key=key
     )
     return _read_all(loaders, str(root), progress=progress, keep=keep)
 
@@ -114,6 +116,7 @@ def discover(
     modality: Modality | None = None,
     slice_order: SliceOrder = "auto",
     series: int | str | None = None,
+    key: str | pathlib.Path | None = None,
 ) -> list[tuple[str, Loader]]:
     """(name, loader) of each scan at ``path``, whatever its format; nothing is decoded yet.
 
@@ -125,9 +128,11 @@ def discover(
         modality: None to guess (DICOM), to keep (store), or for "lge" (NIfTI).
         slice_order: the files' order, "auto" to find out.
         series: DICOM SeriesNumber or SeriesInstanceUID.
+        key: file of the key of DICOM scans' ids, made where there is none. Without one an id is a
+            plain digest, which whoever knows the UIDs can repeat.
 
     Raises:
-        InputError: nothing there that can be read.
+        InputError: nothing there that can be read, or a bad key.
     """
     path = pathlib.Path(path)
     check_choice("slice_order", slice_order, SliceOrder)
@@ -159,10 +164,7 @@ def discover(
                 (name, functools.partial(nifti.read_nifti, image, id=name, **options))
                 for name, image, _ in nifti.nifti_pairs(path, with_labels=False)
             ]
-    return [
-        (_relative(p, path), functools.partial(dicom.read_dicom, p, series=series, **options))
-        for p in _dicom_folders(path)
-    ]
+    return _dicom_loaders(path, key, {"series": series, **options})
 
 
 def read_scans(
@@ -171,6 +173,7 @@ def read_scans(
     modality: Modality | None = None,
     slice_order: SliceOrder = "auto",
     series: int | str | None = None,
+    key: str | pathlib.Path | None = None,
     progress: bool = False,
 ) -> list[Scan]:
     """Scans to predict on; arguments as of `discover`.
@@ -180,12 +183,13 @@ def read_scans(
         modality: as of `discover`.
         slice_order: as of `discover`.
         series: as of `discover`.
+        key: as of `discover`.
         progress: whether to show a progress bar.
 
     Raises:
         InputError: at the first scan that cannot be read, or if two scans have one id.
     """
-    loaders = discover(path, modality=modality, slice_order=slice_order, series=series)
+    loaders = discover(path, modality=modality, slice_order=slice_order, series=series, key=key)
     return _read_all(loaders, str(path), progress=progress)
 
 
@@ -212,6 +216,16 @@ def _stored(folder: pathlib.Path, modality: Modality | None) -> Scan:
 
 def _relative(path: pathlib.Path, root: pathlib.Path) -> str:
     return path.name if path == root else path.relative_to(root).as_posix()
+
+
+def _dicom_loaders(
+    root: pathlib.Path, key: str | pathlib.Path | None, options: dict
+) -> list[tuple[str, Loader]]:
+    folders = _dicom_folders(root)
+    if key is not None:
+        obtain_key(key)  # a bad one is one error, not one a scan
+    read = functools.partial(dicom.read_dicom, key=key, **options)
+    return [(_relative(p, root), functools.partial(read, p)) for p in folders]
 
 
 def _dicom_folders(path: pathlib.Path) -> list[pathlib.Path]:

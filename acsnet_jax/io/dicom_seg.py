@@ -32,6 +32,7 @@ from acsnet_jax.io.dicom.sources import (
     derived_uid,
     identify,
     nobody,
+    quiet,
     read_sources,
     reference,
 )
@@ -137,6 +138,7 @@ STRUCTURES = (
 """All that a segmentation may hold, in the order of its segments."""
 
 
+@quiet()
 def write_dicom_seg(
     path: pathlib.Path, segmentation: Segmentation, *, no_reflow: MaskStack | None = None
 ) -> Dataset:

@@ -27,6 +27,7 @@ from acsnet_jax.io.dicom.sources import (
     derived_uid,
     identify,
     nobody,
+    quiet,
     read_sources,
 )
 from acsnet_jax.io.dicom_seg import (
@@ -184,6 +185,7 @@ _OF_SEGMENT = (
 )
 
 
+@quiet()
 def write_dicom_sr(
     path: pathlib.Path,
     scan: Scan,

@@ -102,6 +102,7 @@ def prepare(
     modality: Modality | None = None,
     slice_order: SliceOrder = "auto",
     label_map: Mapping[int, int] | None = None,
+    key: str | pathlib.Path | None = None,
     progress: bool = False,
 ) -> list[Row]:
     """Reads a cohort, writes each good scan to the store ``out``, and describes all of them.
@@ -115,16 +116,17 @@ def prepare(
         modality: as of `iter_cohort`.
         slice_order: as of `iter_cohort`.
         label_map: as of `iter_cohort`.
+        key: as of `iter_cohort`.
         progress: whether to show a progress bar.
 
     Returns:
         One row a scan; `format_table` prints them.
 
     Raises:
-        InputError: no scan of the cohort can be read.
+        InputError: no scan of the cohort can be read, or a bad key.
     """
     loaders = iter_cohort(
-        root, fmt, modality=modality, slice_order=slice_order, label_map=label_map
+        root, fmt, modality=modality, slice_order=slice_order, label_map=label_map, key=key
     )
     rows: list[Row] = []
     seen: dict[str, str] = {}

@@ -74,13 +74,13 @@ def read_inputs(config: Config, workdir: pathlib.Path) -> Inputs:
 
     Args:
         config: of the cross-validation.
-        workdir: where pixels go that memory is not to hold.
+        workdir: where pixels go that memory is not to hold, and the key of names if there is one.
 
     Raises:
         InputError: bad data, or a bad bundle.
     """
     data = from_config(CohortOptions, config.data)
-    scans, cine = read_labelled(data, Spill(workdir, data.memory_gb))
+    scans, cine = read_labelled(data, workdir, Spill(workdir, data.memory_gb))
     corrector = bundles.load_corrector(
         config.corrector or prior.SHIPPED, correction=config.correction.to_dict()
     )

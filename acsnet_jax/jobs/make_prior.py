@@ -31,7 +31,7 @@ def make_prior(config: Config, workdir: pathlib.Path) -> None:
 
     Args:
         config: as in ``configs/prior.py``.
-        workdir: the bundle's folder; must not exist.
+        workdir: the bundle's folder; must not exist, or be empty.
 
     Raises:
         InputError: the folder exists, or hardly any shape or any decoded mask is plausible.

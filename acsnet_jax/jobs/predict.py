@@ -13,6 +13,7 @@ from acsnet_jax.files import replacing_folder, write_json
 from acsnet_jax.io import discover, write_segmentation
 from acsnet_jax.io.dicom_seg import write_dicom_seg
 from acsnet_jax.io.dicom_sr import write_dicom_sr
+from acsnet_jax.io.pseudonym import key_file
 from acsnet_jax.pipeline import segment
 from acsnet_jax.training.settings import Config, from_config
 from acsnet_jax.types import InputError, Segmentation
@@ -42,6 +43,7 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
         modality=config.modality or None,
         slice_order=config.slice_order,
         series=config.series or None,
+        key=key_file(config.pseudonym_key, workdir),
     )
     limits = from_config(clinical.GateLimits, config.gate)
     insertions_deg = _insertions(config.rv_insertions_deg)
@@ -187,13 +189,8 @@ def _write_dicom(
 
 def _provenance(config: Config) -> dict[str, str]:
     """What the results follow from, without the user's folders, whose names may name a patient."""
-    settings = {
-        name: value
-        for name, value in config.to_dict().items()
-        if name not in ("workdir", "bundle", "input")
-    }
     return {
         "Bundle": f"SHA-256 {bundles.digest(config.bundle)[:12]}",
         **report.environment(),
-        **report.config_text(settings),
+        **report.config_text(config.to_dict()),
     }

@@ -8,6 +8,7 @@ import numpy as np
 from acsnet_jax import report
 from acsnet_jax.io import prepare as preparation
 from acsnet_jax.io import read_scan, write_scan
+from acsnet_jax.io.pseudonym import key_file
 from acsnet_jax.synthesis.phantom import make_cohort, write_dicom
 from acsnet_jax.training.settings import Config
 from acsnet_jax.types import InputError
@@ -47,6 +48,7 @@ def prepare(config: Config, workdir: pathlib.Path) -> None:
             workdir,
             modality=config.modality or None,
             slice_order=data.slice_order,
+            key=key_file(data.pseudonym_key, workdir),
             progress=True,
         )
     print(preparation.format_table(rows), end="")

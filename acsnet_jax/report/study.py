@@ -25,6 +25,11 @@ from acsnet_jax.training.record import read as read_record
 from acsnet_jax.types import Segmentation
 
 _EXAMPLES = 4
+_OWN = {
+    *("workdir", "bundle", "input", "root", "cine_root", "split", "corrector", "autoencoder"),
+    *("pseudonym_key", "series"),
+}
+"""Keys whose values are the user's own names."""
 _WORST: tuple[Structure, ...] = ("enhancement", "myocardium")
 
 
@@ -190,7 +195,9 @@ def cohort_text(cohort: Cohort, data: CohortOptions) -> dict[str, str]:
 
 
 def config_text(config: Mapping, *, prefix: str = "") -> dict[str, str]:
-    """A nested config as dotted keys; folders of the user's machine are left out.
+    """A nested config as dotted keys; files and folders of the user are left out, and UIDs.
+
+    What they are called may name a patient.
 
     Args:
         config: sections and values.
@@ -200,6 +207,8 @@ def config_text(config: Mapping, *, prefix: str = "") -> dict[str, str]:
     for key, value in config.items():
         if isinstance(value, Mapping):
             flat |= config_text(value, prefix=f"{prefix}{key}.")
-        elif not (isinstance(value, str) and pathlib.PurePath(value).is_absolute()):
+        elif key not in _OWN and not (
+            isinstance(value, str) and pathlib.PurePath(value).is_absolute()
+        ):
             flat[prefix + key] = str(value)
     return flat

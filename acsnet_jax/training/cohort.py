@@ -9,6 +9,7 @@ import numpy as np
 
 from acsnet_jax.files import write_json
 from acsnet_jax.io import Format, SliceOrder, read_cohort
+from acsnet_jax.io.pseudonym import key_file
 from acsnet_jax.io.stack import check_finite
 from acsnet_jax.synthesis.cine_to_lge import cine_to_lge
 from acsnet_jax.synthesis.phantom import make_cohort
@@ -43,6 +44,8 @@ class CohortOptions:
         memory_gb: room for the pixels of scans in memory, and as much again for the samples made of
             them, in units of 2^30 bytes; what is beyond lies in unnamed files in the working
             folder. None for a quarter of the machine's memory.
+        pseudonym_key: ``pseudonym.key`` of another working folder, to give DICOM scans the same
+            names as there; None for one of its own.
     """
 
     format: Literal["phantom"] | Format = "phantom"
@@ -57,6 +60,7 @@ class CohortOptions:
     seed: int = 0
     slice_order: SliceOrder = "auto"
     memory_gb: float | None = None
+    pseudonym_key: str | None = None
 
 
 class Conversion(NamedTuple):
@@ -101,7 +105,7 @@ def load(data: CohortOptions, workdir: pathlib.Path) -> Cohort:
             ``split.json`` belongs to another cohort.
     """
     spill = Spill(workdir, data.memory_gb)
-    scans, extra = read_labelled(data, spill)
+    scans, extra = read_labelled(data, workdir, spill)
     divided = [scan for scan in scans if scan.modality == "lge"] or scans
     held_out = _held_out(divided, data, workdir)
     cine_held_out = set()
@@ -118,17 +122,21 @@ def load(data: CohortOptions, workdir: pathlib.Path) -> Cohort:
     return Cohort(converted, test, cine_test, example, cine)
 
 
-def read_labelled(data: CohortOptions, spill: Spill) -> tuple[list[Scan], list[Scan]]:
+def read_labelled(
+    data: CohortOptions, workdir: pathlib.Path, spill: Spill
+) -> tuple[list[Scan], list[Scan]]:
     """The labelled scans of the cohort, and those of the further cine cohort.
 
     Args:
         data: where they come from.
+        workdir: where the key of DICOM scans' names lies, if ``data`` names none.
         spill: where pixels go that memory is not to hold.
 
     Raises:
-        InputError: a folder is missing, or a scan is bad.
+        InputError: a folder is missing, or a scan or the key is bad.
     """
-    both = _read(data, "lge", spill), _read_cine(data, spill)
+    key = key_file(data.pseudonym_key, workdir)
+    both = _read(data, "lge", key, spill), _read_cine(data, key, spill)
     scans, cine = ([scan for scan in part if scan.labelled.any()] for part in both)
     return scans, cine
 
@@ -151,7 +159,7 @@ def lge_like_by_phantoms(cine: list[Scan], seed: int, spill: Spill) -> list[Scan
     ]
 
 
-def _read(data: CohortOptions, modality: Modality, spill: Spill) -> list[Scan]:
+def _read(data: CohortOptions, modality: Modality, key: pathlib.Path, spill: Spill) -> list[Scan]:
     """The cohort itself."""
     if data.format == "phantom":
         return make_cohort(data.patients, data.seed, modality=modality, size=data.image_size)
@@ -160,10 +168,12 @@ def _read(data: CohortOptions, modality: Modality, spill: Spill) -> list[Scan]:
             f"data.format is {data.format!r} but data.root is not set; name the cohort's folder "
             "with --config.data.root=DIR"
         )
-    return read_cohort(data.root, data.format, slice_order=data.slice_order, keep=spill.scan)
+    return read_cohort(
+        data.root, data.format, slice_order=data.slice_order, key=key, keep=spill.scan
+    )
 
 
-def _read_cine(data: CohortOptions, spill: Spill) -> list[Scan]:
+def _read_cine(data: CohortOptions, key: pathlib.Path, spill: Spill) -> list[Scan]:
     """The further cohort of cine scans."""
     if data.cine_format is None or (data.cine_format == "phantom" and data.format != "phantom"):
         return []
@@ -175,7 +185,7 @@ def _read_cine(data: CohortOptions, spill: Spill) -> list[Scan]:
             "folder with --config.data.cine_root=DIR"
         )
     return read_cohort(
-        data.cine_root, data.cine_format, slice_order=data.slice_order, keep=spill.scan
+        data.cine_root, data.cine_format, slice_order=data.slice_order, key=key, keep=spill.scan
     )
 
 

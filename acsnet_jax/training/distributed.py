@@ -8,8 +8,10 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Callable
 
 import jax
+import numpy as np
 from jax.experimental import multihost_utils
 
 from acsnet_jax.types import InputError
@@ -18,7 +20,7 @@ _GRACE_S = 60
 """JAX aborts the process when its own time is up; ours is up earlier."""
 
 
-def join(timeout_s: int) -> None:
+def join(timeout_s: int, begin: Callable[[], None]) -> None:
     """Wait for the other processes, before anything is computed.
 
     JAX finds out by itself who they are under Slurm, Open MPI and Kubernetes, and on Cloud TPUs.
@@ -28,9 +30,10 @@ def join(timeout_s: int) -> None:
     Args:
         timeout_s: seconds to wait. If one is still missing then, the process ends with one line on
             standard error and exit status 1.
+        begin: called in the first process when all are there. If it raises InputError, all stop.
 
     Raises:
-        InputError: nothing says who the others are, or a number among them is none.
+        InputError: nothing says who the others are, a number among them is none, or as ``begin``.
     """
     watch = threading.Timer(timeout_s, _give_up, [timeout_s])
     watch.daemon = True
@@ -52,6 +55,18 @@ def join(timeout_s: int) -> None:
         watch.cancel()
     if not is_first():
         logging.getLogger("acsnet_jax").setLevel(logging.WARNING)
+    _first_alone(begin)
+
+
+def _first_alone(begin: Callable[[], None]) -> None:
+    refusal = None
+    if is_first():
+        try:
+            begin()
+        except InputError as error:
+            refusal = error
+    if multihost_utils.process_allgather(np.array(refusal is not None)).any():
+        raise refusal or InputError("the first process was refused; it says why")
 
 
 def is_first() -> bool:

@@ -8,8 +8,8 @@ import ml_collections
 
 from acsnet_jax.config import Config
 
-FREE = {"data.memory_gb"}
-"""Keys that say how, and change nothing of what comes out."""
+FREE = {"data.memory_gb", "data.pseudonym_key"}
+"""Keys that say how, and change nothing of what comes out; ``split.json`` tells another key."""
 
 
 def differences(old: dict[str, Any], config: Config, *, prefix: str = "") -> list[str]:

@@ -20,6 +20,7 @@ from synthetic_dicom import (
     NAME,
     NUMBER,
     ROW,
+    SERIES,
     base_dataset,
     write_enhanced,
     write_slice,
@@ -259,7 +260,7 @@ def test_no_name_anywhere(tmp_path, caplog, capfd):
             tmp_path / "a", PatientBirthDate="18000101X", ReferringPhysicianName=NAME
         )
     scan = read_dicom(folder)
-    assert scan.id.startswith("scan-") and len(scan.id) == 15
+    assert scan.id.startswith("scan-") and len(scan.id) == 21
     (folder / "IM00.dcm").write_bytes((folder / "IM01.dcm").read_bytes())
     with pytest.raises(InputError) as caught:
         read_dicom(folder)
@@ -289,14 +290,19 @@ def test_two_short_axis_stacks(tmp_path):
         read_dicom(tmp_path, series=8)
 
 
-def test_two_stacks_of_one_number_are_told_by_uid(tmp_path):
+def test_two_stacks_of_one_number_are_counted(tmp_path):
     write_stack(tmp_path / "a")
-    write_stack(tmp_path / "b", SeriesInstanceUID="1.9")
-    with pytest.raises(InputError, match=r"UID 1\.2\.826.*UID 1\.9"):
+    write_stack(tmp_path / "b", 7, SeriesInstanceUID="1.9")
+    write_stack(tmp_path / "c", 4, SeriesInstanceUID="1.8", SeriesNumber=None)
+    found = r"3 short-axis stacks, series 7:1 and series 7:2 and series none: choose one with"
+    with pytest.raises(InputError, match=found):
         read_dicom(tmp_path)
-    with pytest.raises(InputError, match="2 series have the number 7"):
+    with pytest.raises(InputError, match=r"2 series have the number 7: .*series=7:1 or 7:2"):
         read_dicom(tmp_path, series=7)
-    assert len(read_dicom(tmp_path, series="1.9").image) == 5
+    with pytest.raises(InputError, match="no series 8: the folder holds 7:1, 7:2, none"):
+        read_dicom(tmp_path, series=8)
+    for name, slices in (("7:1", 5), ("7:2", 7), ("none", 4), ("1.8", 4), (SERIES, 5)):
+        assert len(read_dicom(tmp_path, series=name).image) == slices
 
 
 def test_a_series_a_slice_is_one_stack(tmp_path):

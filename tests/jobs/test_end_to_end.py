@@ -183,7 +183,7 @@ def test_figure_5_names_the_latent_space_of_stage_3_alone(study, tmp_path, caplo
 
 def test_prediction_is_written_on_the_files_own_grid(predicted):
     scan, _, root = predicted
-    (folder,) = (root / "out").iterdir()
+    (folder,) = (root / "out").glob("scan-*")
     image = load_nifti(folder / "segmentation.nii.gz")
     assert image.shape == scan.image.transpose(2, 1, 0).shape
     assert image.affine is not None
@@ -204,7 +204,7 @@ def test_prediction_is_written_on_the_files_own_grid(predicted):
 
 def test_dicom_gets_dicom_beside_the_other_files(predicted):
     _, _, root = predicted
-    (folder,) = (root / "out").iterdir()
+    (folder,) = (root / "out").glob("scan-*")
     tissue = np.asarray(load_nifti(folder / "segmentation.nii.gz").dataobj).transpose(2, 1, 0)
     seg = pydicom.dcmread(folder / "segmentation.dcm")
     labels = {item.SegmentNumber: item.SegmentLabel for item in seg.SegmentSequence}
@@ -226,7 +226,7 @@ def test_dicom_gets_dicom_beside_the_other_files(predicted):
 
 def test_the_report_tells_the_bundle_and_no_folder(predicted):
     _, config, root = predicted
-    (folder,) = (root / "out").iterdir()
+    (folder,) = (root / "out").glob("scan-*")
     text = (folder / "report.html").read_text(encoding="utf-8")
     assert folder.name in text and "SHA-256 " in text and "slice_order" in text
     assert str(root) not in text and config.bundle not in text and "PHANTOM" not in text
@@ -250,7 +250,7 @@ def test_one_bad_scan_does_not_stop_the_others(predicted, tmp_path):
     config.dicom = False
     with pytest.raises(InputError, match=r"1 of 2 scans could not be segmented.*bad"):
         predict(config, tmp_path / "out")
-    (folder,) = (tmp_path / "out").iterdir()
+    (folder,) = (tmp_path / "out").glob("scan-*")
     assert (folder / "report.html").is_file() and not list(folder.glob("*.dcm"))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import together
 
+from acsnet_jax import lock
 from acsnet_jax.training import distributed
 from acsnet_jax.training.record import read
 from acsnet_jax.types import InputError
@@ -111,6 +112,17 @@ def test_a_process_that_never_comes_is_one_error(tmp_path, number):
     assert not output and not (tmp_path / "run").exists()
 
 
+def test_a_folder_that_another_run_holds_is_refused_to_all(tmp_path):
+    port = free_port()
+    with lock.hold(tmp_path / "run"):
+        pair = [start(tmp_path / "run", "--distributed=120", **two_of(port, one)) for one in (0, 1)]
+        first, second = (process.communicate(timeout=120)[1] for process in pair)
+    assert [process.returncode for process in pair] == [1, 1]
+    assert f"error: {tmp_path / 'run'}: another run writes there (process {os.getpid()} on" in first
+    assert "error: the first process was refused; it says why" in second
+    assert not (tmp_path / "run").exists()
+
+
 def test_nothing_says_who_the_others_are(tmp_path):
     process = start(tmp_path / "run", "--distributed")
     _, errors = process.communicate(timeout=120)
@@ -122,4 +134,4 @@ def test_nothing_says_who_the_others_are(tmp_path):
 def test_a_number_of_processes_that_is_none(monkeypatch):
     monkeypatch.setenv("JAX_NUM_PROCESSES", "two")
     with pytest.raises(InputError, match="JAX_NUM_PROCESSES is 'two'; give a whole number"):
-        distributed.join(1)
+        distributed.join(1, lambda: None)

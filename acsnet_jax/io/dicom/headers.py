@@ -6,7 +6,9 @@ Only the attributes listed here are kept, and each is understood when the file i
 be is an error that names file and attribute.
 """
 
+import contextlib
 import dataclasses
+import logging
 import pathlib
 import warnings
 from collections.abc import Iterator
@@ -205,9 +207,17 @@ def read_frames(path: str | pathlib.Path) -> list[Frame]:
     return frames
 
 
-def no_validation():
-    """A context in which pydicom reads values that break the standard, and warns of none."""
-    return config.disable_value_validation()
+@contextlib.contextmanager
+def no_validation() -> Iterator[None]:
+    """A context in which pydicom reads values that break the standard, and logs none of them."""
+    logger = logging.getLogger("pydicom")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)  # its messages quote values
+    try:
+        with config.disable_value_validation():
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def text(frame: Frame, keyword: str) -> str:

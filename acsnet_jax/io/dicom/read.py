@@ -2,10 +2,9 @@
 
 Intensities are the file's rescaled values (any range); its window comes along as a field. "File
 order" of a DICOM stack is by position along row x column. Nothing of a header that names a person
-is kept: the id is a digest of study and series UID.
+is kept: the id is a keyed hash of study and series UID.
 """
 
-import hashlib
 import pathlib
 from collections.abc import Sequence
 
@@ -22,6 +21,7 @@ from acsnet_jax.io.dicom.series import (
     guess_modality,
     phase_spread,
 )
+from acsnet_jax.io.pseudonym import obtain_key, pseudonym
 from acsnet_jax.io.stack import SliceOrder, build_scan, check_finite
 from acsnet_jax.types import DicomPlane, Modality, Provenance, Scan
 
@@ -33,6 +33,7 @@ def read_dicom(
     modality: Modality | None = None,
     slice_order: SliceOrder = "auto",
     trigger_ms: int | float | None = None,
+    key: str | pathlib.Path | None = None,
 ) -> Scan:
     """Reads the short-axis stack of a folder of DICOM files (searched with its subfolders).
 
@@ -41,20 +42,24 @@ def read_dicom(
 
     Args:
         path: a folder, or one (multi-frame) file.
-        series: SeriesNumber or SeriesInstanceUID, where a folder holds several short-axis stacks.
+        series: SeriesNumber or SeriesInstanceUID, where a folder holds several short-axis stacks;
+            "7:2" for the second one of number 7, by UID.
         modality: "lge" or "cine"; None to guess from phases, SeriesDescription and InversionTime.
         slice_order: order along row x column; "auto" to use the patient's orientation.
         trigger_ms: read the phase nearest to this trigger time; None for end-diastole.
+        key: file of the key of the scan's id, made where there is none. Without one the id is a
+            plain digest, which whoever knows the UIDs can repeat.
 
     Raises:
         InputError: no or several short-axis stacks; a missing or duplicated slice; a file that is
             truncated, or lacks its position, orientation, spacing or size, or holds an attribute
-            that cannot be read; sizes that differ.
+            that cannot be read; sizes that differ; a bad key.
 
     References:
         Paper, Data Source and Processing (window and rescale tags; windows are applied where the
         networks' inputs are made, see `acsnet_jax.preprocess.stages`).
     """
+    secret = None if key is None else obtain_key(key)
     stack = find_stack(path, series=series)
     return load_stack(
         stack,
@@ -62,6 +67,7 @@ def read_dicom(
         where=str(path),
         modality=modality,
         slice_order=slice_order,
+        id=_pseudonym(stack, secret),
     )
 
 
@@ -70,9 +76,9 @@ def load_stack(
     frames: Sequence[Frame],
     *,
     where: str,
+    id: str,
     modality: Modality | None = None,
     slice_order: SliceOrder = "auto",
-    id: str | None = None,
     labels: UInt8[np.ndarray, "slices height width"] | None = None,
 ) -> Scan:
     """Decodes the chosen ``frames``, one a position, into a `Scan`; other arguments as above.
@@ -81,9 +87,9 @@ def load_stack(
         stack: the stack that ``frames`` belong to.
         frames: one frame a position, in the stack's order.
         where: folder, for messages.
+        id: the scan's id.
         modality: as of `read_dicom`.
         slice_order: as of `read_dicom`.
-        id: the scan's id; None for the digest of the UIDs.
         labels: `Label` values in the stack's order.
     """
     spacing_mm = common_spacing(frames)
@@ -102,7 +108,7 @@ def load_stack(
         problems += phase_spread(frames)
     number = text(frames[0], "SeriesNumber")
     scan = build_scan(
-        id=id or _pseudonym(stack),
+        id=id,
         image=found.image,
         spacing_mm=spacing_mm,
         positions_mm=stack.positions_mm,
@@ -129,8 +135,5 @@ def load_stack(
     return scan.replace(planes=tuple(DicomPlane(f.path, f.index) for f in ordered))
 
 
-def _pseudonym(stack: FrameStack) -> str:
-    """``scan-`` and ten hexadecimal digits of a SHA-256 of study and series UID."""
-    study = text(stack.frames[0][0], "StudyInstanceUID")
-    digest = hashlib.sha256((study + "".join(stack.series)).encode()).hexdigest()
-    return f"scan-{digest[:10]}"
+def _pseudonym(stack: FrameStack, key: bytes | None) -> str:
+    return pseudonym([text(stack.frames[0][0], "StudyInstanceUID"), *stack.series], key)

@@ -45,9 +45,7 @@ class FrameStack:
     @property
     def series(self) -> list[str]:
         """SeriesInstanceUIDs."""
-        return sorted(
-            {text(frame, "SeriesInstanceUID") for frames in self.frames for frame in frames}
-        )
+        return sorted({_uid(frame) for frames in self.frames for frame in frames})
 
     @property
     def phases(self) -> int:
@@ -60,9 +58,9 @@ def find_stack(path: str | pathlib.Path, *, series: int | str | None = None) -> 
     """The short-axis stack at or below ``path``; arguments and errors as of `read_dicom`."""
     groups, unplaced = _group(read_frames(path))
     group = _choose_group(groups, unplaced, series, str(path))
-    uids = {text(frame, "SeriesInstanceUID") for frame in group}
+    uids = {_uid(frame) for frame in group}
     for frame in unplaced:
-        if text(frame, "SeriesInstanceUID") in uids:
+        if _uid(frame) in uids:
             raise InputError(_unplaced_message(frame))
     return _stack(group, str(path))
 
@@ -89,9 +87,7 @@ def _group(frames: Sequence[Frame]) -> tuple[list[list[Frame]], list[Frame]]:
             unplaced.append(frame)
             continue
         for group in groups:
-            if text(group[0], "SeriesInstanceUID") == text(frame, "SeriesInstanceUID") and parallel(
-                group[0], frame
-            ):
+            if _uid(group[0]) == _uid(frame) and parallel(group[0], frame):
                 group.append(frame)
                 break
         else:
@@ -136,9 +132,10 @@ def _choose_group(
     if len(stacks) > 1 and short_axis:
         stacks = short_axis
     if len(stacks) > 1:
-        names = " and ".join(_series_name(group[0], stacks) for group in stacks)
+        names = _series_names(groups, unplaced)
+        found = " and ".join(f"series {names[_uid(group[0])]}" for group in stacks)
         raise InputError(
-            f"{where}: {len(stacks)} short-axis stacks, {names}: "
+            f"{where}: {len(stacks)} short-axis stacks, {found}: "
             "choose one with series=NUMBER (or its SeriesInstanceUID)"
         )
     return stacks[0]
@@ -147,22 +144,24 @@ def _choose_group(
 def _named_group(
     groups: list[list[Frame]], unplaced: list[Frame], series: int | str, where: str
 ) -> list[Frame]:
+    names = _series_names(groups, unplaced)
+
     def matches(frame: Frame) -> bool:
-        wanted = str(series).strip()
-        return wanted in (text(frame, "SeriesNumber"), text(frame, "SeriesInstanceUID"))
+        known = (text(frame, "SeriesNumber"), _uid(frame), names[_uid(frame)])
+        return str(series).strip() in known
 
     for frame in unplaced:
         if matches(frame):
             raise InputError(_unplaced_message(frame))
     named = [group for group in groups if matches(group[0])]
-    uids = {text(group[0], "SeriesInstanceUID") for group in named}
+    uids = {_uid(group[0]) for group in named}
     if not named:
-        known = sorted({_number(group[0]) for group in groups})
+        known = sorted({names[_uid(group[0])] for group in groups})
         raise InputError(f"{where}: no series {series}: the folder holds {', '.join(known)}")
     if len(uids) > 1:
         raise InputError(
-            f"{where}: {len(uids)} series have the number {series}: choose one by its "
-            f"SeriesInstanceUID, {' or '.join(sorted(_uid(group[0]) for group in named))}"
+            f"{where}: {len(uids)} series have the number {series}: choose one with "
+            f"series={' or '.join(names[uid] for uid in sorted(uids))} (or its SeriesInstanceUID)"
         )
     return max(named, key=lambda group: len(_by_position(group)))
 
@@ -191,21 +190,28 @@ def _is_localizer(frame: Frame) -> bool:
     )
 
 
-def _series_name(frame: Frame, stacks: list[list[Frame]]) -> str:
-    """What `series` may be given as, for messages. A description, free text, may name a person."""
-    number = _number(frame)
-    unique = [_number(group[0]) for group in stacks].count(number) == 1
-    return f"series {number}" + ("" if unique else f" (UID {_uid(frame)})")
+def _series_names(groups: list[list[Frame]], unplaced: list[Frame]) -> dict[str, str]:
+    """What `series` may be given as in messages, by UID: the number, or ``7:2`` where two share 7.
+
+    A description, free text, may name a person, and a UID tells whose study it is.
+    """
+    uids: dict[str, set[str]] = {}
+    for frame in (*(group[0] for group in groups), *unplaced):
+        uids.setdefault(_number(frame), set()).add(_uid(frame))
+    return {
+        uid: number if len(same) == 1 else f"{number}:{index}"
+        for number, same in uids.items()
+        for index, uid in enumerate(sorted(same), start=1)
+    }
 
 
 def _number(frame: Frame) -> str:
     number = text(frame, "SeriesNumber")
-    return number if number.isdecimal() else "without number"
+    return number if number.isdecimal() else "none"
 
 
 def _uid(frame: Frame) -> str:
-    uid = text(frame, "SeriesInstanceUID")
-    return uid if re.fullmatch(r"[0-9.]{1,64}", uid) else "that is invalid"
+    return text(frame, "SeriesInstanceUID")
 
 
 def _unplaced_message(frame: Frame) -> str:

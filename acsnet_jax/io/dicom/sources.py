@@ -8,17 +8,21 @@ References:
     DICOM PS3.3, C.7.1.1 (Patient), C.7.2.1 (General Study), C.7.4.1 (Frame of Reference).
 """
 
+import contextlib
 import pathlib
+import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
+from pydicom.charset import python_encoding
 from pydicom.uid import generate_uid
 
 from acsnet_jax.io.dicom.headers import flat_headers, no_validation
 from acsnet_jax.io.dicom.parse import PYDICOM_ERRORS, parse
-from acsnet_jax.types import InputError, Scan
+from acsnet_jax.io.dicom.values import numbers
+from acsnet_jax.types import DicomPlane, InputError, Scan
 
 _IDENTITY = (
     "SpecificCharacterSet",
@@ -34,7 +38,13 @@ _IDENTITY = (
     "AccessionNumber",
 )
 _REQUIRED = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
-_GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness")
+_UID = re.compile(r"[0-9.]{1,64}")
+_GEOMETRY = {  # attributes and their numbers of values
+    "ImagePositionPatient": 3,
+    "ImageOrientationPatient": 6,
+    "PixelSpacing": 2,
+    "SliceThickness": 1,
+}
 _READ = (
     *_IDENTITY,
     *_REQUIRED,
@@ -87,6 +97,14 @@ class Sources(NamedTuple):
         return list({plane.sop_instance: plane for plane in reversed(self.planes)}.values())[::-1]
 
 
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """A context in which nothing warns: pydicom and highdicom would quote values of headers."""
+    with warnings.catch_warnings(), no_validation():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def read_sources(scan: Scan) -> Sources:
     """Reads again the headers of the files that a scan came from.
 
@@ -94,8 +112,8 @@ def read_sources(scan: Scan) -> Sources:
         scan: a scan that was read from DICOM.
 
     Raises:
-        InputError: it was not; or a file is gone, or lacks a UID, or slices are of several studies
-            or frames of reference.
+        InputError: it was not; or a file is gone, or lacks a UID, or its geometry is no numbers, or
+            slices are of several studies or frames of reference.
     """
     if len(scan.planes) != len(scan.image):
         raise InputError(f"scan {scan.id}: its slices are not those of DICOM files")
@@ -113,7 +131,7 @@ def read_sources(scan: Scan) -> Sources:
                 )
     with no_validation():
         flat = {path: flat_headers(header, _frames(header)) for path, header in headers.items()}
-        planes = tuple(_plane(headers[p.path], flat[p.path][p.frame], p.frame) for p in scan.planes)
+        planes = tuple(_plane(headers[p.path], flat[p.path][p.frame], p) for p in scan.planes)
         number = str(first.get("SeriesNumber") or "")
     return Sources(
         planes=planes,
@@ -125,19 +143,19 @@ def read_sources(scan: Scan) -> Sources:
 
 
 def _read(path: pathlib.Path) -> Dataset:
-    with warnings.catch_warnings(), no_validation():
-        warnings.simplefilter("ignore")  # they would quote header values
+    with quiet():
         try:
             header = parse(path, _READ)
-            missing = [keyword for keyword in _REQUIRED if not header.get(keyword)]
+            values = {keyword: header.get(keyword) for keyword in _READ}  # each converted now
         except PYDICOM_ERRORS as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{path}: cannot read the DICOM header again") from error
+    missing = [keyword for keyword in _REQUIRED if not _UID.fullmatch(str(values[keyword]))]
     if missing:
         raise InputError(
-            f"{path}: {missing[0]} is missing, and nothing can refer to an image without it: "
-            "export the series again"
+            f"{path}: {missing[0]} is missing or no UID, and nothing can refer to an image "
+            "without it: export the series again"
         )
     return header
 
@@ -146,16 +164,17 @@ def _frames(header: Dataset) -> int:
     return int(header.get("NumberOfFrames") or 1)
 
 
-def _plane(header: Dataset, flat: Dataset, index: int) -> SourcePlane:
+def _plane(header: Dataset, flat: Dataset, plane: DicomPlane) -> SourcePlane:
     geometry = Dataset()
-    for keyword in _GEOMETRY:
+    for keyword, count in _GEOMETRY.items():
         if keyword in flat:
+            numbers(flat, keyword, count, plane.path)  # text would be copied, too
             geometry.add(flat[keyword])
     return SourcePlane(
         sop_class=str(header.get("SOPClassUID") or header.file_meta.MediaStorageSOPClassUID),
         sop_instance=str(header.SOPInstanceUID),
         series=str(header.SeriesInstanceUID),
-        frame=index + 1 if "NumberOfFrames" in header else None,
+        frame=plane.frame + 1 if "NumberOfFrames" in header else None,
         geometry=geometry,
     )
 
@@ -165,11 +184,19 @@ def _identity(header: Dataset) -> Dataset:
     identity = Dataset()
     with no_validation():
         for keyword in _IDENTITY:
-            if keyword in header:
+            if keyword in header and _is_plain(header[keyword]):
                 identity.add(header[keyword])
             elif keyword != "SpecificCharacterSet":
                 setattr(identity, keyword, None)
     return identity
+
+
+def _is_plain(element: DataElement) -> bool:
+    """Whether an element is no character set that does not exist: it would be any text."""
+    if element.keyword != "SpecificCharacterSet":
+        return True
+    names = [element.value] if isinstance(element.value, str) else element.value or []
+    return set(names) <= python_encoding.keys()
 
 
 def identify(dataset: Dataset, sources: Sources) -> None:

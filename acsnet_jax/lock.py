@@ -1,0 +1,111 @@
+"""One run at a time in a working folder: a lock that goes with its process, however it ends.
+
+The kernel holds the lock, on a hidden file in the folder, and releases it when the process is
+killed. The file says who holds it, and is removed at the end.
+"""
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import pathlib
+import socket
+from collections.abc import Iterator
+
+from acsnet_jax.types import InputError
+
+_LOG = logging.getLogger(__name__)
+
+LOCK_FILE = ".lock"
+"""Name of the file in a working folder; no output."""
+
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM}
+_READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
+_MOST = 512  # bytes that name a holder
+
+
+@contextlib.contextmanager
+def hold(folder: pathlib.Path) -> Iterator[None]:
+    """Hold a folder as long as the block runs; it is made if need be.
+
+    Where files cannot be locked, or none can be written, a warning says so, and the block runs.
+
+    Raises:
+        InputError: another process holds the folder, here or, on a shared disk, on another host;
+            or a file is in its place.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; remove it, or choose another --workdir")
+    ours = not folder.exists()
+    file = None
+    try:
+        file = _open_locked(folder)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS | _READ_ONLY:
+            raise
+        _LOG.warning(
+            "%s cannot be locked (%s): start no second run in it while this one lasts",
+            folder,
+            error.strerror,
+        )
+    try:
+        yield
+    finally:
+        if file is not None:
+            _release(file, folder, remove=ours)
+
+
+def _release(file: int, folder: pathlib.Path, *, remove: bool) -> None:
+    """The file goes while it is still locked, and with ``remove`` a folder that is empty too."""
+    path = folder / LOCK_FILE
+    if _same(file, path):
+        path.unlink()
+    os.close(file)
+    if remove:
+        with contextlib.suppress(OSError):  # it holds results
+            folder.rmdir()
+
+
+def _open_locked(folder: pathlib.Path) -> int:
+    """A descriptor of the lock file, which is locked and says by whom.
+
+    Raises:
+        InputError: another process holds it.
+        OSError: files cannot be locked there, or none can be written.
+    """
+    path = folder / LOCK_FILE
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except FileNotFoundError:
+            continue  # the holder has just removed the folder with the lock
+        with contextlib.ExitStack() as undo:
+            undo.callback(os.close, file)
+            _lock(file, folder)
+            # The last holder may have removed the file between the two calls.
+            if _same(file, path):
+                os.ftruncate(file, 0)
+                os.write(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+                undo.pop_all()
+                return file
+
+
+def _lock(file: int, folder: pathlib.Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        told = os.pread(file, _MOST, 0).decode(errors="replace")
+        raise InputError(
+            f"{folder}: another run writes there ({' '.join(told.split()) or 'just started'}): "
+            "wait for its end, or choose another --workdir"
+        ) from error
+
+
+def _same(file: int, path: pathlib.Path) -> bool:
+    """Whether a path still leads to an open file."""
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
