@@ -1,6 +1,6 @@
 """Kill commands at random moments, give them again, and compare with a run that nobody disturbed.
 
-    python -m benchmarks.crashes --kills=50 --seed=0
+    python -m benchmarks.crashes --kills=50 --moments_seed=0
 
 Six commands on phantoms, with networks of a few filters: prepare, train, fit_latent, predict,
 evaluate and correct. Each is run twice without a kill; then, for each kill, started in an empty
@@ -59,7 +59,7 @@ from configs import quickstart
 _NAMES = ("prepare", "train", "fit_latent", "predict", "evaluate", "correct")
 
 _KILLS = flags.DEFINE_integer("kills", 3, "Of each command.")
-_SEED = flags.DEFINE_integer("seed", 0, "Of the moments.")
+_SEED = flags.DEFINE_integer("moments_seed", 0, "Of the moments.")
 _COMMANDS = flags.DEFINE_list("commands", [*_NAMES], "Which of the six.")
 flags.declare_key_flag("out")
 

@@ -414,7 +414,7 @@ def json_of(assessment: Assessment) -> dict[str, Any]:
         "scar_rule_spread": assessment.spread._asdict(),
         "intervals": {name: one._asdict() for name, one in assessment.intervals.items()},
         "intervals_coverage": assessment.coverage,
-        "infarct_over_15_percent": over_15_percent(assessment),
+        "infarct_over_15_percent": over_15_percent(assessment) or "not available: no interval",
         "rv_insertions": _described(reference, ("anterior_deg", "inferior_deg", "basis")),
         "remote_myocardium": {
             **_described(remote, ("mean", "sd", "basis")),
