@@ -32,7 +32,7 @@ def config(bundle, tmp_path, monkeypatch):
 
 def written(config, folder):
     predict(config, folder)
-    (one,) = folder.iterdir()
+    (one,) = (path for path in folder.iterdir() if path.is_dir())
     return one
 
 
@@ -46,6 +46,7 @@ def test_segments_need_an_orientation_or_insertions(config, tmp_path):
         "gate.json",
         "overlay.png",
         "bullseye.png",
+        "ring.png",
     }
     assert {path.name for path in folder.iterdir()} == {*names, "scar_rules.png"}
     features = json.loads((folder / "features.json").read_text())
