@@ -21,7 +21,7 @@ LOCK_FILE = ".lock"
 """Name of the file in a working folder; no output."""
 
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM}
-_READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
+_READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 _MOST = 512  # bytes that name a holder
 
 
