@@ -1,9 +1,11 @@
 """Canaries: what a header says of a person, and what files are called, is looked for everywhere.
 
-Every text, date and time of the DICOM dictionary is planted, private and nested ones too, and each
-command that takes the files is run. Headers reach nothing but the two DICOM objects, and of those
-only what the standard wants alike in a study. Names of files and folders reach the console, since a
-message has to say which file is bad, and no file that is written.
+Every current text, date and time of the DICOM dictionary is planted, private and nested ones too,
+but for those that the reader goes by; prepare, predict, check and correct are run on the files.
+What trains and evaluates gets scans, of which every field is looked at. Headers reach nothing but
+the two DICOM objects, and of those only what the standard wants alike in a study. Names of files
+and folders reach the console, since a message has to say which file is bad, and no file that is
+written.
 """
 
 import base64
@@ -19,12 +21,11 @@ import zipfile
 import nibabel
 import numpy as np
 import PIL.Image
-import pydicom
 import pydicom.config
 import pytest
 from nibabel.nifti1 import Nifti1Extension
 from PIL.PngImagePlugin import PngInfo
-from pydicom._dicom_dict import DicomDictionary
+from pydicom.datadict import DicomDictionary  # pyright: ignore[reportPrivateImportUsage]
 from test_pipeline import bundle, make_scan
 
 from acsnet_jax import app
