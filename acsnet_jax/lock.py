@@ -33,10 +33,12 @@ def hold(folder: pathlib.Path) -> Iterator[None]:
 
     Raises:
         InputError: another process holds the folder, here or, on a shared disk, on another host;
-            or a file is in its place.
+            or a file or a broken link is in its place.
     """
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; remove it, or choose another --workdir")
+    if folder.is_file() or (folder.is_symlink() and not folder.exists()):
+        raise InputError(
+            f"{folder} is a file, or a link that leads nowhere; remove it, or choose another --workdir"
+        )
     ours = not folder.exists()
     file = None
     try:
@@ -76,8 +78,10 @@ def _open_locked(folder: pathlib.Path) -> int:
     """
     path = folder / LOCK_FILE
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
         try:
+            # Not ``exist_ok``, which asks for the folder after it failed: it may be gone by then.
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir(parents=True)
             file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         except FileNotFoundError:
             continue  # the holder has just removed the folder with the lock

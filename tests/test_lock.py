@@ -121,9 +121,12 @@ def test_other_faults_are_not_hidden(tmp_path, monkeypatch):
         pass
 
 
-def test_a_file_in_its_place_is_one_error(tmp_path):
-    (tmp_path / "run").touch()
-    with pytest.raises(InputError, match="run is a file"), lock.hold(tmp_path / "run"):
+@pytest.mark.parametrize(
+    "place", [pathlib.Path.touch, lambda path: path.symlink_to("nowhere")], ids=["file", "link"]
+)
+def test_a_file_in_its_place_is_one_error(place, tmp_path):
+    place(tmp_path / "run")
+    with pytest.raises(InputError, match="run is a file, or a link"), lock.hold(tmp_path / "run"):
         pass
 
 
