@@ -78,15 +78,15 @@ def shape_draws(
     )[: len(occupied)]
     steps = step * _deviations(corrector.mixture, draws, seed)
     around = _areas(_decode(codes, corrector), inside, spacing_mm)
-    moved = codes[None] + steps[:, None]  # [draws, occupied, latent]
-    shapes, valid = _decoded(moved, corrector, spacing_mm)
-    for halving in range(1, _HALVINGS + 1):
-        if valid.all():
+    shapes = np.zeros((draws, len(occupied), corrector.size, corrector.size), bool)
+    valid = np.zeros((draws, len(occupied)), bool)
+    for halving in range(_HALVINGS + 1):
+        draw, at = np.nonzero(~valid)
+        if not draw.size:
             break
-        again = codes[None] + steps[:, None] * 0.5**halving
-        other, other_valid = _decoded(again, corrector, spacing_mm)
-        shapes = np.where((~valid & other_valid)[..., None, None], other, shapes)
-        valid |= other_valid
+        shapes[draw, at], valid[draw, at] = _decoded(
+            codes[at] + steps[draw] * 0.5**halving, corrector, spacing_mm
+        )
     for draw, (masks_drawn, usable) in enumerate(zip(shapes, valid, strict=True)):
         found = _areas(masks_drawn, inside, spacing_mm)
         for change, area, unmoved in zip(changes, found, around, strict=True):
@@ -107,14 +107,13 @@ def _deviations(mixture: Mixture, draws: int, seed: int) -> Float32[np.ndarray, 
 
 
 def _decoded(
-    codes: Float32[np.ndarray, "draws slices latent"], corrector: Corrector, spacing_mm: Spacing
-) -> tuple[Bool[np.ndarray, "draws slices size size"], Bool[np.ndarray, "draws slices"]]:
+    codes: Float32[np.ndarray, "n latent"], corrector: Corrector, spacing_mm: Spacing
+) -> tuple[Bool[np.ndarray, "n size size"], Bool[np.ndarray, " n"]]:
     """Shapes of codes, and whether each satisfies delta."""
-    shape = codes.shape[:2]
-    masks = _decode(codes.reshape(-1, codes.shape[-1]), corrector)
+    masks = _decode(codes, corrector)
     is_valid, _ = corrector.delta(spacing_mm)
     valid = np.concatenate([np.asarray(is_valid(part)) for part in parts(masks)])[: len(masks)]
-    return masks.reshape(*shape, *masks.shape[1:]), valid.reshape(shape)
+    return masks, valid
 
 
 def _decode(

@@ -13,7 +13,7 @@ import dataclasses
 import json
 import logging
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ from acsnet_jax.pipeline import Bundle, Inference, nothing_found, segment
 from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.training.cohort import Cohort, with_cine
 from acsnet_jax.training.latent_space import fit_max_change
-from acsnet_jax.training.runs import as_network, as_network_of, load_run
+from acsnet_jax.training.runs import as_network_of, load_run
 from acsnet_jax.training.scar_fit import RuleGrid, ScarCase, fit_scar_rule, scar_case
 from acsnet_jax.training.settings import Config, from_config
 from acsnet_jax.training.spill import Spill
@@ -109,6 +109,9 @@ class FoldNetworks:
     dealt: list[list[str]]
     folder: pathlib.Path
     _pretrained: dict[str, TrainState] = dataclasses.field(default_factory=dict, init=False)
+    _trained: dict[pathlib.Path, tuple[ResUNet, PyTree]] = dataclasses.field(
+        default_factory=dict, init=False
+    )
 
     def __post_init__(self) -> None:
         """Refuse what does not fit together; write the folds down."""
@@ -199,8 +202,8 @@ class FoldNetworks:
     ) -> Bundle:
         """The ensemble of some trainings."""
         return Bundle(
-            localise=Ensemble(tuple(Localise(*x) for x in self._networks(members, "lv"))),
-            delineate=Ensemble(tuple(Delineate(*x) for x in self._networks(members, "myo"))),
+            localise=Ensemble(tuple(Localise(*self._network(x, "lv")) for x in members)),
+            delineate=Ensemble(tuple(Delineate(*self._network(x, "myo")) for x in members)),
             corrector=self.corrector,
             spec=self.spec,
             inference=inference,
@@ -224,7 +227,7 @@ class FoldNetworks:
         scores = self.rule_scores([one for fold in members for one in self.cases(fold, fold[0])])
         inference = ruled(self.inference(self.scans), scores[0])
         first, *others = [
-            {task: as_network(*load_run(self.run(member, task))) for task in _STAGES}
+            {task: as_network_of(*self._network(member, task)) for task in _STAGES}
             for member in members
         ]
         stage3, encode = self.corrector, self.corrector.encode
@@ -260,12 +263,14 @@ class FoldNetworks:
             self._pretrained[task] = pretrain(self.config, task, folder, cohort)
         return self._pretrained.get(task)
 
-    def _networks(self, members: Sequence[LeftOut], task: str) -> Iterator[tuple[ResUNet, PyTree]]:
-        """Trained networks with their variables."""
-        for member in members:
-            settings, state = load_run(self.run(member, task))
+    def _network(self, left_out: LeftOut, task: str) -> tuple[ResUNet, PyTree]:
+        """A trained network with its variables, read once."""
+        run = self.run(left_out, task)
+        if run not in self._trained:
+            settings, state = load_run(run)
             assert isinstance(settings.model, ResUNet)
-            yield settings.model, state.variables
+            self._trained[run] = settings.model, state.variables
+        return self._trained[run]
 
     def _case(self, left_out: LeftOut, scan: Scan) -> pathlib.Path:
         return self.folder / "inner" / _name(left_out) / f"{scan.id}.npz"
