@@ -37,7 +37,8 @@ def hold(folder: pathlib.Path) -> Iterator[None]:
     """
     if folder.is_file() or (folder.is_symlink() and not folder.exists()):
         raise InputError(
-            f"{folder} is a file, or a link that leads nowhere; remove it, or choose another --workdir"
+            f"{folder} is a file, or a link that leads nowhere: remove it, "
+            "or choose another --workdir"
         )
     ours = not folder.exists()
     file = None

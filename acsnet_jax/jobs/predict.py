@@ -159,7 +159,7 @@ def _write(
             assessment,
             provenance=provenance,
             judgement=judgement,
-            pictures=report.scan_pictures(temporary),
+            pictures=report.scan_pictures(temporary, assessment),
         )
         if dicom and segmentation.scan.planes:
             _write_dicom(segmentation, assessment, temporary)

@@ -238,6 +238,7 @@ def write_scan_page(
         decision=decision_words(assessment),
         rules=rule_rows(assessment),
         segments=segment_rows(assessment),
+        no_segments=no_segments(assessment),
         pictures=pictures,
         embed=embed_png,
         facts=scan_facts(scan),
@@ -248,11 +249,12 @@ def write_scan_page(
     write_text(text, path)
 
 
-def scan_pictures(folder: pathlib.Path) -> list[Picture]:
+def scan_pictures(folder: pathlib.Path, assessment: Assessment) -> list[Picture]:
     """The pictures of a scan's folder that come into its report.
 
     Args:
         folder: with ``scar_rules.png``, ``bullseye.png`` and ``ring.png``.
+        assessment: of the scan; bull's-eyes without any segment stay out.
     """
     return [
         Picture(title, caption, folder / name)
@@ -273,6 +275,7 @@ def scan_pictures(folder: pathlib.Path) -> list[Picture]:
                 "Infarct through the wall, and the wall's thickness, along the ring of each slice.",
             ),
         )
+        if name != "bullseye.png" or not no_segments(assessment)
     ]
 
 
@@ -388,6 +391,13 @@ def segment_rows(assessment: Assessment) -> list[tuple[str, ...]]:
         )
         for one in assessment.segments
     ]
+
+
+def no_segments(assessment: Assessment) -> str:
+    """Why no segment has anything to tell, if it is the same of all; else ""."""
+    reasons = {next(iter(one.not_available.values()), "") for one in assessment.segments}
+    untold = all(one.mass_g is None for one in assessment.segments)
+    return reasons.pop() if untold and len(reasons) == 1 else ""
 
 
 def scan_facts(scan: Scan) -> dict[str, str]:

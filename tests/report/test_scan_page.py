@@ -29,6 +29,7 @@ from acsnet_jax.report.scan_page import (
     feature_rows,
     headline,
     interval_words,
+    no_segments,
     rule_rows,
     scan_facts,
     segment_rows,
@@ -224,9 +225,27 @@ def test_rules_and_segments_are_told_or_the_reason_is(make_segmentation, tmp_pat
     text = html.unescape(write(tmp_path / "report.html", segmentation))
     for one in assessment.rules:
         assert one.name in text
+    # How the patient lies is not told: one reason for all, and no bull's-eyes.
+    assert {one.mass_g for one in assessment.segments} == {None}
+    assert text.count(no_segments(assessment)) == 1
+    assert "mid anteroseptal" not in text
+    assert [one.path.name for one in scan_pictures(tmp_path, assessment)] == [
+        "scar_rules.png",
+        "ring.png",
+    ]
+
+
+def test_segments_are_told_where_the_insertions_are_known(make_segmentation, tmp_path):
+    segmentation = make_segmentation()
+    assessment = assess(segmentation, insertions_deg=(240.0, 120.0))
+    assert no_segments(assessment) == ""
+    path = tmp_path / "report.html"
+    write_scan_page(path, segmentation, assessment, provenance={})
+    text = html.unescape(path.read_text(encoding="utf-8"))
     for one in assessment.segments:
         assert one.name in text
         assert one.mass_g is not None or next(iter(one.not_available.values())) in text
+    assert "bullseye.png" in {one.path.name for one in scan_pictures(tmp_path, assessment)}
 
 
 def test_pictures_of_the_scans_folder_come_into_the_page(make_segmentation, tmp_path):
@@ -235,7 +254,7 @@ def test_pictures_of_the_scans_folder_come_into_the_page(make_segmentation, tmp_
     write_assessment(assessment, segmentation, tmp_path)
     unrolled(assessment, tmp_path / "ring.png", title="scan")
     path = tmp_path / "report.html"
-    pictures = scan_pictures(tmp_path)
+    pictures = scan_pictures(tmp_path, assessment)
     write_scan_page(path, segmentation, assessment, provenance={}, pictures=pictures)
     page = Page(path.read_text(encoding="utf-8"))
     assert [a["alt"] for a in page.all("img")] == [picture.caption for picture in pictures]
