@@ -22,6 +22,9 @@ _CACHE = tempfile.TemporaryDirectory(prefix="acsnet-tests-")
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # set it to keep programs between sessions
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
     jax.config.update("jax_compilation_cache_dir", _CACHE.name)
+if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

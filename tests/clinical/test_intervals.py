@@ -82,7 +82,7 @@ def share_held(cases, calibration):
 def test_calibrated_intervals_cover_new_patients_as_promised(coverage):
     rng = np.random.default_rng(0)
     shares, uncalibrated = [], []
-    for _ in range(30):
+    for _ in range(12):
         calibration = fit_calibration(made_cases(rng, 40), coverage=coverage)
         new = made_cases(rng, 100)
         shares.append(share_held(new, calibration))

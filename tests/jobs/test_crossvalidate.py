@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("standard_promotion")
 def tiny():
     config = crossvalidate_config.get_config("quickstart")
     config.folds = 3
-    config.data.patients = 4
+    config.data.patients = 3
     config.data.cine_patients = 1
     config.data.image_size = 80
     config.spec.context = 1
@@ -34,6 +34,9 @@ def tiny():
     config.spec.myo_spacing_mm = 1.5  # the prior's
     config.spec.mask_size = config.spec.myo_size = 96
     config.inference.turns = 1
+    config.inference.shapes = 4
+    config.correction.alphas = 8
+    config.correction.refine = 2
     config.networks.lv.pretraining.epochs = 2
     for task, epochs in (("lv", 12), ("myo", 2)):
         config.networks[task].model.filters = (4, 8)
@@ -66,7 +69,7 @@ def test_no_network_saw_the_folds_that_it_leaves_out(finished):
     folder, seen = finished
     folds = json.loads((folder / "folds.json").read_text())
     patients = {name for fold in folds for name in fold}
-    assert len(patients) == 4 and len(seen) == 6
+    assert len(patients) == 3 and len(seen) == 6
     for name, tasks in seen.items():
         left_out = {x for number in name.split("_")[1:] for x in folds[int(number) - 1]}
         lge = {x for x, modality in tasks["lv"].items() if modality == "lge"}
@@ -132,10 +135,12 @@ def test_a_report_ends_it(finished):
     assert (folder / "report" / "report.html").is_file()
 
 
-def test_bad_studies_are_judged_by_networks_that_never_saw_the_patients(finished):
+def test_bad_studies_are_judged_by_networks_that_never_saw_the_patients(finished, monkeypatch):
     folder, _ = finished
+    kinds = dict(list(bad_studies.KINDS.items())[:3])
+    monkeypatch.setattr(bad_studies, "KINDS", kinds)
     rows = bad_studies.study(bad_studies.networks_of(folder), [], 3)
-    assert [row["kind"] for row in rows] == list(bad_studies.KINDS)
+    assert [row["kind"] for row in rows] == list(kinds)
     for row in rows:
         assert row["patients"] == 3 == sum(row[name] for name in bad_studies.VERDICTS)
         assert 0 <= row["wall_dice"] <= 1

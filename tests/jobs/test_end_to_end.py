@@ -46,6 +46,7 @@ def tiny():
     config.latent.population = 300
     config.latent.batch = 128
     config.correction.alphas = 16
+    config.inference.shapes = 4
     config.lock()
     return config
 

@@ -30,13 +30,13 @@ def radii_mm(masks):
 
 @pytest.fixture(scope="module")
 def masks():
-    return draw(1500)
+    return draw(600)
 
 
 def test_shapes_follow_the_generator(masks):
     np.testing.assert_array_equal(draw(20, 1), draw(20, 1))
     assert np.any(draw(20, 1) != draw(20, 2))
-    assert masks.shape == (1500, SIZE, SIZE) and masks.dtype == bool
+    assert masks.shape == (600, SIZE, SIZE) and masks.dtype == bool
 
 
 def test_almost_all_are_closed_rings_of_one_piece_within_the_picture(masks):
@@ -68,7 +68,7 @@ def test_real_hearts_lie_within_the_ranges(masks):
 def test_lengths_are_in_mm():
     """The same shapes on pixels of half the size."""
     coarse, fine = (
-        measured(draw(300, size=size, spacing_mm=144 / size), spacing_mm=144 / size)
+        measured(draw(100, size=size, spacing_mm=144 / size), spacing_mm=144 / size)
         for size in (96, 192)
     )
     np.testing.assert_allclose(np.mean(coarse.area_mm2), np.mean(fine.area_mm2), rtol=0.02)
@@ -104,10 +104,10 @@ def test_plausible_shapes_satisfy_delta():
     def is_valid(masks):
         return anatomy.is_valid(masks, (SPACING, SPACING), thresholds)
 
-    kept = draw_plausible(np.random.default_rng(0), 700, is_valid, size=SIZE, spacing_mm=SPACING)
-    assert kept.shape == (700, SIZE, SIZE)
+    kept = draw_plausible(np.random.default_rng(0), 300, is_valid, size=SIZE, spacing_mm=SPACING)
+    assert kept.shape == (300, SIZE, SIZE)
     assert np.asarray(is_valid(kept)).all()
-    assert not np.asarray(is_valid(draw(1000))).all()
+    assert not np.asarray(is_valid(draw(600))).all()
 
 
 def test_hopeless_demands_and_bad_options_are_named():

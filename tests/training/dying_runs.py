@@ -19,7 +19,7 @@ import tiny
 
 from acsnet_jax.training.loop import train_and_evaluate
 
-EPOCHS = 40
+EPOCHS = 10
 
 
 def main() -> None:
