@@ -11,6 +11,7 @@ from acsnet_jax.types import InputError
 
 SIZE, SPACING = 96, 1.5
 PLAIN = ShapeOptions(apical=0.0, thinned=0.0, thickened=0.0)
+_measure = jax.jit(anatomy.measure)
 
 
 def draw(count, seed=0, *, options=None, size=SIZE, spacing_mm=SPACING):
@@ -19,7 +20,7 @@ def draw(count, seed=0, *, options=None, size=SIZE, spacing_mm=SPACING):
 
 
 def measured(masks, *, spacing_mm=SPACING):
-    return jax.tree.map(np.asarray, anatomy.measure(masks, (spacing_mm, spacing_mm)))
+    return jax.tree.map(np.asarray, _measure(masks, np.full(2, spacing_mm, np.float32)))
 
 
 def radii_mm(masks):
