@@ -11,6 +11,7 @@ import logging
 import os
 import pathlib
 import socket
+import stat
 from collections.abc import Iterator
 
 from acsnet_jax.types import InputError
@@ -35,7 +36,7 @@ def hold(folder: pathlib.Path) -> Iterator[None]:
         InputError: another process holds the folder, here or, on a shared disk, on another host;
             or a file or a broken link is in its place.
     """
-    if folder.is_file() or (folder.is_symlink() and not folder.exists()):
+    if _in_the_way(folder):
         raise InputError(
             f"{folder} is a file, or a link that leads nowhere: remove it, "
             "or choose another --workdir"
@@ -57,6 +58,14 @@ def hold(folder: pathlib.Path) -> Iterator[None]:
     finally:
         if file is not None:
             _release(file, folder, remove=ours)
+
+
+def _in_the_way(folder: pathlib.Path) -> bool:
+    """Whether anything but a folder stands there; asked at once, as a folder may come and go."""
+    try:
+        return not stat.S_ISDIR(folder.stat().st_mode)
+    except OSError:
+        return folder.is_symlink()
 
 
 def _release(file: int, folder: pathlib.Path, *, remove: bool) -> None:

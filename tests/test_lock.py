@@ -122,7 +122,9 @@ def test_other_faults_are_not_hidden(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "place", [pathlib.Path.touch, lambda path: path.symlink_to("nowhere")], ids=["file", "link"]
+    "place",
+    [pathlib.Path.touch, lambda path: path.symlink_to("nowhere"), os.mkfifo],
+    ids=["file", "link", "pipe"],
 )
 def test_a_file_in_its_place_is_one_error(place, tmp_path):
     place(tmp_path / "run")

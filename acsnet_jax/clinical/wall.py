@@ -262,40 +262,33 @@ def _trace(
     Returns:
         Lengths in mm, NaN where a line did not arrive; the points on the way, NaN beyond the end.
     """
-    field = np.concatenate([direction, level[None]])
-
-    def at(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The unit vector and the level at points [2, lines]."""
-        vector = _interpolated(field, points)
-        size = np.linalg.norm(vector[:2], axis=0)
-        return vector[:2] / np.where(size > 0, size, 1.0), vector[2]
-
     here, length = starts.copy(), np.zeros(starts.shape[1])
-    ahead, old = at(here)
+    old = _at(level, here)
     going = old > 0
     way = []
     for _ in range(int(_LONGEST_MM / (_STEP * step_mm))):
         if not going.any():
             break
-        there = here + _STEP * at(here + 0.5 * _STEP * ahead)[0]
-        beyond, new = at(there)
+        middle = here + 0.5 * _STEP * _along(direction, here)
+        there = here + _STEP * _along(direction, middle)
+        new = _at(level, there)
         arrives = going & (new <= 0)
         share = np.where(arrives, old / np.where(arrives, old - new, 1.0), 1.0)
         length += np.where(going, share * _STEP * step_mm, 0.0)
         going = going & ~arrives
         here, old = np.where(going, there, here), np.where(going, new, old)
-        ahead = np.where(going, beyond, ahead)
         way.append(np.where(going, there, np.nan))
     length[going] = np.nan
     return length, np.stack(way) if way else np.zeros((0, *starts.shape))
 
 
-def _interpolated(field: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Several fields [fields, height, width] at points [2, lines], bilinear; the border goes on."""
-    last = np.array(field.shape[1:])[:, None] - 1
-    within = np.clip(points, 0, last)
-    first = np.minimum(within.astype(int), last - 1)
-    (down, right), (row, column) = within - first, first
-    above = field[:, row, column] * (1 - right) + field[:, row, column + 1] * right
-    below = field[:, row + 1, column] * (1 - right) + field[:, row + 1, column + 1] * right
-    return above * (1 - down) + below * down
+def _at(field: Field, points: Float[np.ndarray, "2 lines"]) -> Float[np.ndarray, "lines"]:
+    return ndimage.map_coordinates(field, points, order=1, mode="nearest")
+
+
+def _along(
+    direction: Float[np.ndarray, "2 nodes_down nodes_right"], points: Float[np.ndarray, "2 lines"]
+) -> Float[np.ndarray, "2 lines"]:
+    vector = np.stack([_at(part, points) for part in direction])
+    size = np.linalg.norm(vector, axis=0)
+    return vector / np.where(size > 0, size, 1.0)
