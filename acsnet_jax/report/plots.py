@@ -207,7 +207,7 @@ def bland_altman(
         axes.set_axis_off()
     for axes, panel in zip(grid.flat, panels, strict=False):
         _draw_agreement(axes, panel)
-        axes.set_title(panel.title, loc="left", fontweight="bold")
+        axes.set_title(f"{panel.title}\n", loc="left", fontweight="bold")  # above the note
     for axes, panel in zip(grid.flat, panels, strict=False):
         _write_lines(axes, panel.agreement)  # once all limits of shared axes are known
     if any(not pair.truth_ml for panel in panels for pair in panel.pairs):
