@@ -15,6 +15,7 @@ import itertools
 import math
 import pathlib
 import tokenize
+import traceback
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ from typing import Any, Literal, NamedTuple
 import ml_collections
 from ml_collections import config_dict
 
+from acsnet_jax.files import read_text
 from acsnet_jax.types import InputError
 
 Config = Any
@@ -64,7 +66,7 @@ def load(name: str) -> Config:
         name: see `find`. What follows a colon is given to ``get_config`` as its argument.
 
     Raises:
-        InputError: no such file, or it has no ``get_config``.
+        InputError: no such file, an error in it, or it has no ``get_config``.
     """
     name, _, argument = name.partition(":")
     path = find(name)
@@ -72,10 +74,29 @@ def load(name: str) -> Config:
     if spec is None or spec.loader is None:
         raise InputError(f"{path} is no Python file; a config is one that defines get_config()")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not hasattr(module, "get_config"):
-        raise InputError(f"{path} has no get_config(); define one that returns a ConfigDict")
-    return module.get_config(*([argument] if argument else [])).lock()
+    read_text(path, fix="a config is a Python file")
+    try:
+        spec.loader.exec_module(module)
+        if not hasattr(module, "get_config"):
+            raise InputError(f"{path} has no get_config(); define one that returns a ConfigDict")
+        config = module.get_config(*([argument] if argument else []))
+    except InputError:
+        raise
+    except Exception as error:  # whatever its author's code raises
+        raise InputError(
+            f"{path}, line {_line(error, path)}: {type(error).__name__}: {error}: correct it"
+        ) from error
+    if not isinstance(config, ml_collections.ConfigDict):
+        raise InputError(f"{path}: get_config() returns no ConfigDict; make it return one")
+    return config.lock()
+
+
+def _line(error: Exception, path: pathlib.Path) -> int:
+    """Where a file raised, or cannot be compiled."""
+    if isinstance(error, SyntaxError):
+        return error.lineno or 1
+    frames = traceback.extract_tb(error.__traceback__)
+    return [frame.lineno or 1 for frame in frames if frame.filename == str(path)][-1]
 
 
 def section(settings: Any) -> ml_collections.ConfigDict:

@@ -12,8 +12,10 @@ import pathlib
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -21,6 +23,13 @@ from acsnet_jax.types import InputError
 
 T = TypeVar("T")
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+_UNPARSED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+AGAIN = "remove it, and it is made again"
+"""What to do about a file that a resumed run had kept."""
+
+RESTORE = "restore it, or use another --workdir"
+"""What to do about a file that says what a working folder was begun with."""
 
 MOST_TEXT = 2**24
 """Bytes of a text that is read whole; headers, contours and tables are far below."""
@@ -152,6 +161,41 @@ def read_json(path: pathlib.Path, *, fix: str = "copy it again") -> Any:
         return json.loads(text)
     except (RecursionError, ValueError) as error:
         raise InputError(f"{path}: not JSON, truncated: {fix}") from error
+
+
+def read_record(path: pathlib.Path, parse: Callable[[Any], T], *, fix: str) -> T:
+    """What a run wrote down in JSON, in the form in which it is used.
+
+    Args:
+        path: of the file.
+        parse: makes it of the JSON value.
+        fix: what to do about one that is damaged, for messages.
+
+    Raises:
+        InputError: as `read_json`, or the value is none that `parse` takes.
+    """
+    values = read_json(path, fix=fix)
+    try:
+        return parse(values)
+    except InputError as error:
+        raise error if str(path) in str(error) else InputError(f"{path}: {error}") from error
+    except _UNPARSED as error:
+        raise InputError(f"{path}: not what was written there: {fix}") from error
+
+
+def read_arrays(path: pathlib.Path, parse: Callable[[Any], T], *, fix: str) -> T:
+    """What a run kept in an ``.npz`` file; arguments as of `read_record`.
+
+    Raises:
+        InputError: it is missing or damaged, or lacks an array that `parse` takes.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file: {fix}")
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return parse(arrays)
+    except (*_UNPARSED, EOFError, NotImplementedError, OSError, BadZipFile, zlib.error) as error:
+        raise InputError(f"{path}: not what was written there: {fix}") from error
 
 
 def sha256(path: pathlib.Path) -> str:

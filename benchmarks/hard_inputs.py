@@ -1,6 +1,6 @@
 """What `benchmarks.fuzz` damages and reads: one sound input of each kind, and what reading may do.
 
-Inputs are made of a phantom, so that no data are needed; their free texts hold `mutations.MARK`. A
+Scans are made of a phantom, so that no data are needed; their free texts hold `mutations.MARK`. A
 damaged input has to end in a result that is finite and whose geometry is sound, or in an
 `InputError` of one line that names a file and quotes no text of a header.
 """
@@ -28,6 +28,7 @@ from pydicom.uid import (
 from acsnet_jax.io import read_cohort, read_labels, read_scans, write_scan
 from acsnet_jax.synthesis.phantom import make_scan, write_dicom
 from acsnet_jax.types import InputError, Scan
+from benchmarks import hard_folders
 from benchmarks.mutations import MARK
 
 _LONGEST = 1500  # characters of a message
@@ -326,6 +327,10 @@ KINDS = {
     "acdc": Kind(_write_acdc, _read_any),
     "store": Kind(_write_store, _read_any),
     "labels": Kind(_write_labels, _read_labels),
+    "bundle": Kind(hard_folders.write_bundle, hard_folders.read_bundle),
+    "old bundle": Kind(hard_folders.write_old_bundle, hard_folders.read_bundle),
+    "run": Kind(hard_folders.write_run, hard_folders.read_run),
+    "config": Kind(hard_folders.write_config, hard_folders.read_config),
 }
 """By name; every kind gets the same share of the inputs."""
 

@@ -357,6 +357,8 @@ _BY_SUFFIX = {
     ".txt": damaged_text,
     ".csv": damaged_text,
     ".cfg": damaged_text,
+    ".py": damaged_text,
+    ".jsonl": damaged_text,
     ".npz": damaged_archive,
 }
 
@@ -370,7 +372,8 @@ def damage(base: pathlib.Path, target: pathlib.Path, rng: np.random.Generator) -
     if rng.random() < 0.1:
         _damage_folder(path, files, rng)
         return
-    path.write_bytes(_BY_SUFFIX[path.suffix.lower()](path.read_bytes(), rng))
+    change = _BY_SUFFIX.get(path.suffix.lower(), damaged_bytes)
+    path.write_bytes(change(path.read_bytes(), rng))
 
 
 def _damage_folder(path: pathlib.Path, files: list[pathlib.Path], rng: np.random.Generator) -> None:

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+import tracemalloc
 import zipfile
 
 import jax
@@ -192,6 +193,25 @@ def test_arrays_have_to_fit_the_networks(folder, file, name, value):
     assert file in message and "does not fit bundle.json" in message
 
 
+@pytest.mark.parametrize(
+    ("file", "name"), [("autoencoder.npz", "params/to_code/bias"), ("latent.npz", "codes")]
+)
+def test_numbers_have_to_be_finite(folder, file, name):
+    with np.load(folder / file) as arrays:
+        value = np.full_like(arrays[name], np.nan)
+    rewrite(folder, file, **{name: value})
+    manifest.write(folder)
+    message = refusal(folder)
+    assert file in message and "holds NaN or infinity" in message
+
+
+def test_a_population_that_decodes_to_nothing_valid_is_refused_by_its_file(folder):
+    rewrite(folder, "latent.npz", masks=None)
+    manifest.write(folder)
+    message = refusal(folder)
+    assert "latent.npz: only 0 of 24 codes decode to valid masks" in message
+
+
 def older(folder):
     """The bundle as format 3 had it, which nothing but the arrays' own headers guards."""
     (folder / "manifest.json").unlink()
@@ -240,6 +260,15 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(folder, monkeypatch):
     assert "would unpack to" in refusal(folder)
     (folder / "latent.npz").write_bytes(bytes(10**5 + 1))
     assert "larger than 100000 bytes" in refusal(folder)
+
+
+def test_what_is_no_archive_is_refused_before_it_is_in_memory(folder):
+    older(folder)
+    os.truncate(folder / "latent.npz", 2**30)
+    tracemalloc.start()
+    assert "latent.npz is damaged" in refusal(folder)
+    assert tracemalloc.get_traced_memory()[1] < 2**25
+    tracemalloc.stop()
 
 
 # bundle.json, whose writer may have been anybody

@@ -232,6 +232,25 @@ def test_a_config_is_found_by_path_or_name(tmp_path, monkeypatch):
             configs.find(name)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def get_config(:\n", "line 1: SyntaxError"),
+        ("\nimport nothing_of_this_name\n", "line 2: ModuleNotFoundError"),
+        ("def get_config():\n    return word\n", "line 2: NameError: name 'word' is not defined"),
+        ("\0", "SyntaxError"),
+        ("\udcff", "cannot be read as text: a config is a Python file"),
+    ],
+)
+def test_an_error_in_a_config_file_is_one_line_that_names_it(tmp_path, text, words):
+    path = tmp_path / "mine.py"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(InputError) as caught:
+        configs.load(str(path))
+    message = str(caught.value)
+    assert words in message and message.startswith(str(path)) and "\n" not in message
+
+
 def test_a_config_file_may_take_an_argument(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(
@@ -245,6 +264,9 @@ def test_a_config_file_may_take_an_argument(tmp_path):
         configs.load(str(path)).other = 1
     path.write_text("config = {}\n")
     with pytest.raises(InputError, match=r"has no get_config\(\)"):
+        configs.load(str(path))
+    path.write_text("def get_config():\n    return {'word': 1}\n")
+    with pytest.raises(InputError, match=r"mine\.py: get_config\(\) returns no ConfigDict"):
         configs.load(str(path))
     text = tmp_path / "mine.txt"
     text.write_text("config")

@@ -5,10 +5,13 @@ import pathlib
 import pytest
 
 from acsnet_jax.files import (
+    read_arrays,
     read_json,
+    read_record,
     read_text,
     replacing,
     replacing_folder,
+    write_arrays,
     write_json,
     write_text,
 )
@@ -33,6 +36,32 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         fail()
     assert [file.name for file in tmp_path.iterdir()] == ["text.txt"]
     assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"a": null}', '{"a": [1]}', '{"b": 1}'])
+def test_a_damaged_record_is_refused_with_the_fix(tmp_path, text):
+    path = tmp_path / "record.json"
+    write_text(text, path)
+    with pytest.raises(InputError, match=r"record\.json.*: make it again$"):
+        read_record(path, lambda values: values["a"] + 1, fix="make it again")
+    write_json({"a": 2}, path)
+    assert read_record(path, lambda values: values["a"] + 1, fix="make it again") == 3
+
+
+def test_damaged_arrays_are_refused_with_the_fix(tmp_path):
+    path = tmp_path / "kept.npz"
+    refused = pytest.raises(InputError, match=r"kept\.npz.*: make it again$")
+    with refused:
+        read_arrays(path, dict, fix="make it again")
+    write_arrays({"a": [1, 2]}, path)
+    assert read_arrays(path, lambda arrays: arrays["a"].sum(), fix="make it again") == 3
+    with refused:
+        read_arrays(path, lambda arrays: arrays["b"], fix="make it again")
+    content = path.read_bytes()
+    for damaged in (content[:-20], content[:60] + b"\0\0\0\0" + content[64:], b""):
+        path.write_bytes(damaged)
+        with refused:
+            read_arrays(path, lambda arrays: arrays["a"].sum(), fix="make it again")
 
 
 def test_json_is_read_back_and_folders_are_made(tmp_path):

@@ -17,7 +17,7 @@ import tokenize
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -194,7 +194,7 @@ def read_file(path: pathlib.Path, manifest: Manifest | None) -> bytes:
         InputError: it is missing, too large or changed.
     """
     if manifest is None:
-        return _read(path, MOST_BYTES)
+        return _read(path, MOST_BYTES, first=lambda file: _infos(file, path))
     if path.name not in manifest:
         raise InputError(f"{path} is missing, also in {NAME}: {_FIX}")
     info = manifest[path.name]
@@ -214,8 +214,13 @@ def array_infos(content: bytes, path: pathlib.Path) -> dict[str, ArrayInfo]:
     Raises:
         InputError: it is damaged, or holds anything but plain arrays of the size that it declares.
     """
+    return _infos(io.BytesIO(content), path)
+
+
+def _infos(file: io.BufferedIOBase, path: pathlib.Path) -> dict[str, ArrayInfo]:
+    """`array_infos` of an open file, of which little is read."""
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
             _check_members(members, path)
             return {_array_name(one): _read_info(archive, one, path) for one in members}
@@ -244,13 +249,17 @@ def read_arrays(content: bytes, path: pathlib.Path) -> dict[str, Shaped[np.ndarr
     return arrays
 
 
-def _read(path: pathlib.Path, most: int) -> bytes:
-    """A file of a limited size."""
+def _read(
+    path: pathlib.Path, most: int, *, first: Callable[[io.BufferedIOBase], object] = lambda _: None
+) -> bytes:
+    """A file of a limited size; ``first`` may refuse it before it is in memory."""
     try:
         size = path.stat().st_size
         if size > most:
             raise InputError(f"{path} is larger than {most} bytes: {_FIX}")
         with path.open("rb") as file:
+            first(file)
+            file.seek(0)
             return file.read(size)
     except OSError as error:
         raise InputError(f"{path} is missing or cannot be read: {_FIX}") from error

@@ -234,7 +234,10 @@ def _corrector(read: Record, correction: Mapping[str, Any]) -> Corrector:
         delta = functools.partial(
             is_valid, spacing_mm=(spec.myo_spacing_mm,) * 2, thresholds=read.thresholds
         )
-        population = decoded_population(arrays["codes"], decode, delta)
+        try:
+            population = decoded_population(arrays["codes"], decode, delta)
+        except InputError as error:
+            raise InputError(f"{read.latent}: {error}") from error
     return Corrector(
         encode=Encode(model, variables),
         decode=decode,
@@ -330,7 +333,11 @@ def _read_checked(
             f"{path}: {wrong[:80]!r} is missing, unknown, or of a shape or dtype that does not fit "
             f"{record.NAME}: restore the bundle"
         )
-    return manifest.read_arrays(content, path)
+    arrays = manifest.read_arrays(content, path)
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise InputError(f"{path}: {name[:80]!r} holds NaN or infinity: restore the bundle")
+    return arrays
 
 
 def _halved(arrays: dict[str, Any]) -> dict[str, np.ndarray]:

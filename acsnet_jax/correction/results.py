@@ -11,7 +11,7 @@ import numpy as np
 
 from acsnet_jax.correction.corrector import Corrector
 from acsnet_jax.correction.labels import Corrected, FileSummary, LabelFileOptions, summarise_file
-from acsnet_jax.files import write_json
+from acsnet_jax.files import AGAIN, read_record, write_json
 from acsnet_jax.io.masks import LabelStack, write_labels
 from acsnet_jax.types import Certificate, InputError, Route
 
@@ -75,15 +75,19 @@ class Results:
         path = self.certificates(name)
         if not (path.is_file() and self.masks(name).is_file()):
             return None
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["settings"] != self.settings:
-            raise InputError(
-                f"{path} was made with other settings: choose another --workdir, or remove it"
-            )
-        certificates = [
-            Certificate(**{**one, "route": Route(one["route"])}) for one in found["certificates"]
-        ]
-        return summarise_file(name, certificates, found["slice_distance_mm"])
+
+        def parse(found: dict[str, Any]) -> FileSummary:
+            if found["settings"] != self.settings:
+                raise InputError(
+                    f"{path} was made with other settings: choose another --workdir, or remove it"
+                )
+            certificates = [
+                Certificate(**{**one, "route": Route(one["route"])})
+                for one in found["certificates"]
+            ]
+            return summarise_file(name, certificates, found["slice_distance_mm"])
+
+        return read_record(path, parse, fix=AGAIN)
 
     def check_apart(self, given: pathlib.Path, files: Mapping[str, pathlib.Path]) -> None:
         """Refuse to write over the input, or where a second run would take output for input.

@@ -8,7 +8,6 @@ are ``Bool[masks, size, size]`` on stage 2's working grid, each centred on its c
 
 import dataclasses
 import itertools
-import json
 import logging
 import pathlib
 import shutil
@@ -30,7 +29,7 @@ from acsnet_jax.evaluation.autoencoders import (
     compare_autoencoders,
 )
 from acsnet_jax.evaluation.damage import KINDS, Kind, damage
-from acsnet_jax.files import write_json
+from acsnet_jax.files import AGAIN, RESTORE, read_json, read_record, write_json
 from acsnet_jax.latent import AcceptanceError
 from acsnet_jax.metrics import dice
 from acsnet_jax.preprocess.grid import make_grid
@@ -170,7 +169,7 @@ def _keep_folds(folds: Sequence[Fold], path: pathlib.Path) -> None:
         {name: [scan.id for scan in part] for name, part in fold._asdict().items()}
         for fold in folds
     ]
-    if path.exists() and json.loads(path.read_text()) != record:
+    if path.exists() and read_json(path, fix=RESTORE) != record:
         raise InputError(f"{path} has folds of other patients; use another --workdir")
     write_json(record, path)
 
@@ -325,8 +324,10 @@ def _scan_score(scan: Scan, columns: dict[str, np.ndarray]) -> ScanScore:
 
 
 def _read(path: pathlib.Path) -> FoldScore:
-    record: dict[str, Any] = json.loads(path.read_text())
-    return FoldScore(record["acceptance"], [ScanScore(**scan) for scan in record["scans"]])
+    def parse(record: dict[str, Any]) -> FoldScore:
+        return FoldScore(record["acceptance"], [ScanScore(**scan) for scan in record["scans"]])
+
+    return read_record(path, parse, fix=AGAIN)
 
 
 def _told(score: FoldScore) -> str:

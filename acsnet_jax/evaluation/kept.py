@@ -2,11 +2,12 @@
 
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from acsnet_jax.files import write_arrays
+from acsnet_jax.files import AGAIN, read_arrays, write_arrays
 from acsnet_jax.types import Certificate, Route, Scan, Segmentation
 
 _MASKS = ("myocardium", "blood_pool", "enhancement", "core")
@@ -30,8 +31,13 @@ def write_segmentation(segmentation: Segmentation, path: pathlib.Path) -> None:
 
 
 def read_segmentation(scan: Scan, path: pathlib.Path) -> Segmentation:
-    """What `write_segmentation` wrote of a scan."""
-    with np.load(path, allow_pickle=False) as arrays:
+    """What `write_segmentation` wrote of a scan.
+
+    Raises:
+        InputError: it is damaged.
+    """
+
+    def parse(arrays: Mapping[str, np.ndarray]) -> Segmentation:
         shape = scan.image.shape
         masks = {
             name: np.unpackbits(arrays[name], count=int(np.prod(shape))).astype(bool).reshape(shape)
@@ -47,6 +53,8 @@ def read_segmentation(scan: Scan, path: pathlib.Path) -> Segmentation:
             **probabilities,
             spread=json.loads(str(arrays["spread"])) if "spread" in arrays else {},
         )
+
+    return read_arrays(path, parse, fix=AGAIN)
 
 
 def _certificate(values: dict) -> Certificate:

@@ -16,7 +16,6 @@ References:
 """
 
 import itertools
-import json
 import logging
 import pathlib
 from collections.abc import Sequence
@@ -27,7 +26,7 @@ from tqdm import tqdm
 from acsnet_jax.clinical import Calibration, calibration_from
 from acsnet_jax.correction import Corrector
 from acsnet_jax.evaluation.kept import read_segmentation, write_segmentation
-from acsnet_jax.files import write_json
+from acsnet_jax.files import AGAIN, read_record, write_json
 from acsnet_jax.pipeline import Bundle, Inference
 from acsnet_jax.training.folds import FoldNetworks, LeftOut, deal, ruled, segment_or_nothing
 from acsnet_jax.training.settings import Config
@@ -136,8 +135,9 @@ def _unseen(networks: FoldNetworks, index: int) -> list[LeftOut]:
 
 def _inference(networks: FoldNetworks, index: int) -> Inference:
     """How the ensemble of a fold is used: with the rule that was fitted without the fold."""
-    best = json.loads(_rule_path(networks, index).read_text())[0]
-    return ruled(networks.inference(networks.without(index)), best)
+    plain = networks.inference(networks.without(index))
+    path = _rule_path(networks, index)
+    return read_record(path, lambda scores: ruled(plain, scores[0]), fix=AGAIN)
 
 
 def _others(networks: FoldNetworks, index: int) -> list[int]:
@@ -153,7 +153,7 @@ def _calibration_path(networks: FoldNetworks, index: int) -> pathlib.Path:
 
 
 def _calibration(networks: FoldNetworks, index: int) -> Calibration:
-    return calibration_from(json.loads(_calibration_path(networks, index).read_text()))
+    return read_record(_calibration_path(networks, index), calibration_from, fix=AGAIN)
 
 
 def _pair(one: int, other: int) -> LeftOut:

@@ -1,6 +1,5 @@
 """Latent dimension, epochs and damage of the autoencoder, chosen inside the training patients."""
 
-import json
 import logging
 import pathlib
 
@@ -36,7 +35,7 @@ def select_autoencoder(config: Config, workdir: pathlib.Path) -> None:
     if trained.task != "autoencoder":
         raise InputError(f"{run} trained {trained.task!r}; give the run of an autoencoder")
     division = _folder_of_division(run)
-    held_out = json.loads((division / "split.json").read_text())["test"]
+    held_out = [*cohorts.read_division(division / "split.json").test]
     candidates = from_config(CandidateGrid, config.candidates).candidates()
     kept = {**config.to_dict(), "trained": trained.to_dict(), "held_out": held_out}
     write_config(ml_collections.ConfigDict(kept), workdir)

@@ -3,7 +3,6 @@
 Rows come from what lies in the studies' folders, so that those of an earlier run are there too.
 """
 
-import json
 import math
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -12,12 +11,13 @@ from typing import Any, NamedTuple
 import jinja2
 
 from acsnet_jax.clinical import Assessment, Judgement, json_of
-from acsnet_jax.files import write_text
+from acsnet_jax.files import read_record, write_text
 from acsnet_jax.report.tables import TextTable, aligned, plain, write_csv
 
 _TEMPLATE = pathlib.Path(__file__).with_name("studies.html.j2")
 _VERDICTS = ("rejected", "look at it", "accepted")
 _WIDTH = 100
+_FIX = "remove the study's folder, and predict it again"
 
 
 class Study(NamedTuple):
@@ -104,16 +104,25 @@ def collect_studies(folder: pathlib.Path) -> list[Study]:
     Args:
         folder: with one folder a study, each with ``features.json``, ``gate.json`` and
             ``report.html``.
+
+    Raises:
+        InputError: a file of a study is missing or damaged.
     """
-    studies = []
-    for path in sorted(folder.glob("*/features.json")):
-        numbers, gate = (
-            json.loads(path.with_name(name).read_text(encoding="utf-8"))
-            for name in ("features.json", "gate.json")
-        )
-        page = f"{path.parent.name}/report.html"
-        studies.append(_study(numbers["scan_id"], page, numbers, gate))
-    return ranked(studies)
+    return ranked([_collected(path) for path in sorted(folder.glob("*/features.json"))])
+
+
+def _collected(path: pathlib.Path) -> Study:
+    gate = read_record(path.with_name("gate.json"), _known, fix=_FIX)
+    page = f"{path.parent.name}/report.html"
+    return read_record(
+        path, lambda numbers: _study(numbers["scan_id"], page, numbers, gate), fix=_FIX
+    )
+
+
+def _known(gate: dict[str, Any]) -> dict[str, Any]:
+    """A judgement whose parts are there; raises KeyError or ValueError otherwise."""
+    _VERDICTS.index(gate["verdict"])
+    return {name: gate[name] for name in ("verdict", "reasons", "signs")}
 
 
 def _study(scan_id: str, page: str, numbers: Mapping[str, Any], gate: Mapping[str, Any]) -> Study:

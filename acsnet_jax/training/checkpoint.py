@@ -1,15 +1,15 @@
 """Checkpoints of a training run. The only module that knows orbax."""
 
-import json
 import logging
 import pathlib
+from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 from jax.sharding import Sharding
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
-from acsnet_jax.files import sha256, write_json
+from acsnet_jax.files import read_record, sha256, write_json
 from acsnet_jax.training.distributed import is_first
 from acsnet_jax.training.state import TrainState
 from acsnet_jax.types import InputError
@@ -18,6 +18,8 @@ _LOG = logging.getLogger(__name__)
 
 KEPT = 2
 """The newest, and the one before in case that the newest is damaged."""
+
+_UNCHECKED = "remove it, and checkpoints are taken as they are"
 
 _REFUSED = ("Error writing", "Failed writing", "RESOURCE_EXHAUSTED")
 """What TensorStore says, in a ValueError, when the disk does not take what it is given."""
@@ -81,7 +83,7 @@ class Checkpoints:
         A warning names a newer one that is damaged; it goes when the next one is saved.
 
         Raises:
-            InputError: none is whole.
+            InputError: none is whole, or the newest is of another network.
         """
         abstract = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
@@ -100,7 +102,14 @@ class Checkpoints:
         for bad in self._damaged:
             text = "%s: the checkpoint of step %d is damaged, that of step %d is used"
             _LOG.warning(text, self._folder, bad, step)
-        return TrainState(**self._manager.restore(step, args=ocp.args.StandardRestore(abstract)))
+        try:
+            found = self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{self._folder}: the checkpoint of step {step} is of another network than that of "
+                "config.json; restore it, or use another --workdir"
+            ) from error
+        return TrainState(**found)
 
     def _write_checksums(self, *new: int) -> None:
         """Those of new steps beside those of the steps that are still kept."""
@@ -114,12 +123,20 @@ class Checkpoints:
     def _checksums(self) -> dict[str, dict[str, str]]:
         """Digests of files by step."""
         path = self._folder / "checksums.json"
-        return json.loads(path.read_text()) if path.exists() else {}
+        return read_record(path, _parse, fix=_UNCHECKED) if path.exists() else {}
 
     def _is_whole(self, step: int) -> bool:
         """Whether the files of a step are as they were written, as far as is known."""
         known = self._checksums().get(str(step))
         return known is None or known == _digests(self._folder / str(step))
+
+
+def _parse(values: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """What ``checksums.json`` holds; raises AttributeError for anything else."""
+    return {
+        step: {name: str(digest) for name, digest in files.items()}
+        for step, files in values.items()
+    }
 
 
 def _digests(folder: pathlib.Path) -> dict[str, str]:

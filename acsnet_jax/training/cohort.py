@@ -1,13 +1,12 @@
 """Which scans are trained on and which are held out: by patient, seeded, written down."""
 
 import dataclasses
-import json
 import pathlib
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from acsnet_jax.files import write_json
+from acsnet_jax.files import RESTORE, read_record, write_json
 from acsnet_jax.io import Format, SliceOrder, read_cohort
 from acsnet_jax.io.pseudonym import key_file
 from acsnet_jax.io.stack import check_finite
@@ -207,17 +206,37 @@ def split(ids: list[str], test_fraction: float, seed: int) -> set[str]:
     return {sorted(ids)[index] for index in order[:count]}
 
 
+class Division(NamedTuple):
+    """Ids of training and of held-out scans."""
+
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+def read_division(path: pathlib.Path) -> Division:
+    """What ``split.json`` says.
+
+    Raises:
+        InputError: it is damaged.
+    """
+
+    def parse(values: dict[str, Any]) -> Division:
+        return Division(*(tuple(map(str, values[part])) for part in Division._fields))
+
+    return read_record(path, parse, fix=RESTORE)
+
+
 def _held_out(scans: list[Scan], data: CohortOptions, workdir: pathlib.Path) -> set[str]:
     """Held-out ids, from ``split.json`` if it is there."""
     path = workdir / "split.json"
     ids = sorted(scan.id for scan in scans)
     if path.exists():
-        known = json.loads(path.read_text())
-        if sorted(known["train"] + known["test"]) != ids:
+        known = read_division(path)
+        if sorted([*known.train, *known.test]) != ids:
             raise InputError(
                 f"{path} divides another cohort; use another --workdir or remove the file"
             )
-        return set(known["test"])
+        return set(known.test)
     test = split(ids, data.test_fraction, data.seed)
     record = {
         "seed": data.seed,

@@ -10,10 +10,9 @@ Pretraining sees cine scans alone, made LGE-like by phantoms, and is shared. Sta
 """
 
 import dataclasses
-import json
 import logging
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from acsnet_jax import bundle as bundles
 from acsnet_jax.anatomy.cleanup import CleanupWeights
 from acsnet_jax.clinical import Calibration, ScarRule, fit_calibration, interval_case
 from acsnet_jax.correction import Corrector
-from acsnet_jax.files import write_arrays, write_json
+from acsnet_jax.files import AGAIN, RESTORE, read_arrays, read_json, write_arrays, write_json
 from acsnet_jax.models import Delineate, Encode, Ensemble, Localise, ResUNet
 from acsnet_jax.pipeline import Bundle, Inference, nothing_found, segment
 from acsnet_jax.preprocess.stages import InputSpec
@@ -123,7 +122,7 @@ class FoldNetworks:
                 f"{self.spec.myo_spacing_mm}; set both to its own"
             )
         path = self.folder / "folds.json"
-        if path.exists() and json.loads(path.read_text()) != self.dealt:
+        if path.exists() and read_json(path, fix=RESTORE) != self.dealt:
             raise InputError(f"{path} has folds of other patients; use another --workdir")
         write_json(self.dealt, path)
 
@@ -296,7 +295,9 @@ def _name(left_out: LeftOut) -> str:
 
 
 def _read_case(path: pathlib.Path) -> ScarCase:
-    with np.load(path, allow_pickle=False) as arrays:
+    def parse(arrays: Mapping[str, np.ndarray]) -> ScarCase:
         found = {name: arrays[name] for name in ScarCase._fields}
-    row, column = (float(x) for x in found.pop("spacing_mm"))
-    return ScarCase(spacing_mm=(row, column), **found)
+        row, column = (float(x) for x in found.pop("spacing_mm"))
+        return ScarCase(spacing_mm=(row, column), **found)
+
+    return read_arrays(path, parse, fix=AGAIN)

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import hashlib
-import json
 import logging
 import pathlib
 import shutil
@@ -20,7 +19,7 @@ from tqdm import tqdm
 from acsnet_jax import anatomy, latent
 from acsnet_jax.bundle import Latent
 from acsnet_jax.correction.check import as_leaves
-from acsnet_jax.files import write_arrays, write_json
+from acsnet_jax.files import AGAIN, read_arrays, write_arrays, write_text
 from acsnet_jax.metrics import dice
 from acsnet_jax.preprocess.grid import make_grid, to_working
 from acsnet_jax.preprocess.stages import InputSpec
@@ -177,14 +176,13 @@ def _earlier(draws: pathlib.Path, mixture, thresholds, options) -> list[latent.A
     parts = [*mixture, *np.asarray([*thresholds], np.float64), options.batch, options.seed]
     digest = hashlib.sha256(b"".join(np.asarray(part).tobytes() for part in parts)).hexdigest()
     stamp = draws / "drawn_from.json"
-    if not stamp.exists() or json.loads(stamp.read_text()) != digest:
+    if not stamp.exists() or stamp.read_text(errors="replace") != digest:
         shutil.rmtree(draws, ignore_errors=True)
         draws.mkdir(parents=True)
-        write_json(digest, stamp)
+        write_text(digest, stamp)
     earlier = []
     while (path := _batch_path(draws, len(earlier))).exists():
-        with np.load(path) as arrays:
-            earlier.append((arrays["codes"], arrays["masks"]))
+        earlier.append(read_arrays(path, lambda kept: (kept["codes"], kept["masks"]), fix=AGAIN))
     return earlier
 
 

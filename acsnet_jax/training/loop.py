@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import json
 import logging
 import math
 import pathlib
@@ -15,7 +14,7 @@ import matplotlib.image
 import numpy as np
 from jax.sharding import Mesh
 
-from acsnet_jax.files import replacing, write_json
+from acsnet_jax.files import RESTORE, read_record, replacing, write_json
 from acsnet_jax.models import parameter_count
 from acsnet_jax.training import cohort as cohorts
 from acsnet_jax.training import datasets, progress
@@ -269,7 +268,7 @@ def write_config(config: Config, workdir: pathlib.Path) -> None:
         if is_first():
             write_json(config.to_dict(), path)
         return
-    changed = differences(json.loads(path.read_text()), config)
+    changed = read_record(path, lambda old: differences(old, config), fix=RESTORE)
     if changed:
         raise InputError(
             f"{path} is of another run ({', '.join(changed)} differ); use another --workdir"

@@ -8,6 +8,7 @@ import numpy as np
 from tensorboardX import SummaryWriter
 
 from acsnet_jax.files import write_text
+from acsnet_jax.types import InputError
 
 
 class Record:
@@ -44,9 +45,25 @@ class Record:
 
 
 def read(workdir: pathlib.Path) -> list[dict[str, int | float]]:
-    """The lines of ``metrics.jsonl``, without a last line that a killed run left unfinished."""
+    """The lines of ``metrics.jsonl``, without a last line that a killed run left unfinished.
+
+    Raises:
+        InputError: a line is damaged.
+    """
     path = workdir / "metrics.jsonl"
     if not path.exists():
         return []
-    lines = path.read_text().split("\n")[:-1]
-    return [json.loads(line) for line in lines]
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+    return [
+        _row(line, f"{path}, line {number}: not what was written there: remove the line")
+        for number, line in enumerate(lines, start=1)
+    ]
+
+
+def _row(line: str, refusal: str) -> dict[str, int | float]:
+    try:
+        row = json.loads(line)
+        int(row["step"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(refusal) from error
+    return row

@@ -1,7 +1,7 @@
 """Finished training runs, read back from their folders."""
 
-import json
 import pathlib
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -9,6 +9,7 @@ import ml_collections
 from jaxtyping import PyTree
 
 from acsnet_jax.bundle import Network
+from acsnet_jax.files import RESTORE, read_record
 from acsnet_jax.training.checkpoint import Checkpoints
 from acsnet_jax.training.settings import Config, RunSettings, input_shape, settings_of, task_of
 from acsnet_jax.training.sharding import one_device
@@ -20,28 +21,35 @@ def run_config(folder: pathlib.Path) -> Config:
     """The config of a training run, finished or not.
 
     Raises:
-        InputError: the folder holds no run.
+        InputError: the folder holds no run, or its config is damaged.
     """
     path = folder / "config.json"
     if not path.is_file():
         raise InputError(f"{folder} holds no training run (no config.json); train there first")
-    return ml_collections.ConfigDict(json.loads(path.read_text()))
+    return read_record(path, ml_collections.ConfigDict, fix=RESTORE)
 
 
 def load_run(folder: pathlib.Path) -> tuple[RunSettings, TrainState]:
     """Settings and last state of a training run.
 
     Raises:
-        InputError: the folder holds no run, or one without a checkpoint.
+        InputError: the folder holds no run, one without a checkpoint, or what it holds is damaged.
     """
-    settings = settings_of(run_config(folder))
-    task = task_of(settings, 1)
-    shape = input_shape(settings.task, settings.spec)
-    like = jax.eval_shape(lambda: create(task.model, task.optimiser, shape, jax.random.key(0)))
+    run_config(folder)
+    settings, like = read_record(folder / "config.json", _begun, fix=RESTORE)
     with Checkpoints(folder) as checkpoints:
         if checkpoints.latest_step() is None:
             raise InputError(f"{folder} has no checkpoint yet; finish that training first")
         return settings, checkpoints.restore(like, one_device())
+
+
+def _begun(values: dict[str, Any]) -> tuple[RunSettings, TrainState]:
+    """Settings of a run, and shapes and dtypes of its state."""
+    settings = settings_of(ml_collections.ConfigDict(values))
+    task = task_of(settings, 1)
+    shape = input_shape(settings.task, settings.spec)
+    like = jax.eval_shape(lambda: create(task.model, task.optimiser, shape, jax.random.key(0)))
+    return settings, like
 
 
 def as_network(settings: RunSettings, state: TrainState) -> Network:

@@ -12,6 +12,7 @@ from hearts import heart, sector
 
 from acsnet_jax.clinical import Judgement, assess, json_of, measure_signs
 from acsnet_jax.report import Study, collect_studies, ranked, studies_text, study_of, write_studies
+from acsnet_jax.types import InputError
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -107,6 +108,13 @@ def test_rows_are_those_of_the_folders(tmp_path):
     fraction = assessment.features.infarct_fraction
     assert fraction is not None and expected.infarct_percent == pytest.approx(100 * fraction)
     assert collect_studies(tmp_path / "a") == []
+    for name, text in (("features.json", "{}"), ("gate.json", '{"verdict": "new"}')):
+        path = tmp_path / "b" / name
+        whole = path.read_text()
+        path.write_text(text)
+        with pytest.raises(InputError, match=f"b/{name}: .*predict it again"):
+            collect_studies(tmp_path)
+        path.write_text(whole)
 
 
 def test_the_terminal_gets_a_hundred_columns():

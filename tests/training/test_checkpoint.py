@@ -120,6 +120,22 @@ def test_nothing_whole_is_an_error_that_says_what_to_do(saved):
         restore(checkpoints)
 
 
+def test_a_checkpoint_of_another_network_is_an_error(saved):
+    like = make_state(0)
+    like.params["layer"]["kernel"] = like.params["layer"]["kernel"][:32]
+    with Checkpoints(saved) as checkpoints, pytest.raises(InputError, match="another network"):
+        checkpoints.restore(like, replicated(data_mesh(2)))
+
+
+def test_damaged_checksums_are_an_error_that_says_what_to_do(saved):
+    (saved / "checkpoints" / "checksums.json").write_text("[1]")
+    with (
+        Checkpoints(saved) as checkpoints,
+        pytest.raises(InputError, match=r"checksums\.json: .*remove it"),
+    ):
+        restore(checkpoints)
+
+
 def test_a_run_without_checksums_is_read(saved):
     (saved / "checkpoints" / "checksums.json").unlink()
     with Checkpoints(saved) as checkpoints:

@@ -1,8 +1,10 @@
 import json
 
 import numpy as np
+import pytest
 
 from acsnet_jax.training.record import Record, read
+from acsnet_jax.types import InputError
 
 
 def test_scalars_are_lines_that_are_on_disk_at_once(tmp_path):
@@ -43,6 +45,13 @@ def test_an_unfinished_last_line_is_dropped(tmp_path):
         record.scalars(40, {"loss": 0.5})
     lines = path.read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [10, 40]
+
+
+@pytest.mark.parametrize("line", ["{", "[1]", '{"loss": 1.0}'])
+def test_a_damaged_line_is_named(tmp_path, line):
+    (tmp_path / "metrics.jsonl").write_text(f'{{"step": 1}}\n{line}\n{{"step": 3}}\n')
+    with pytest.raises(InputError, match=r"metrics\.jsonl, line 2: .*remove the line"):
+        read(tmp_path)
 
 
 def test_pictures_go_to_tensorboard_alone(tmp_path):
