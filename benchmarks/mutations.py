@@ -4,6 +4,7 @@ Everything here maps the content of a sound file and a generator to that of a da
 does it to one file of a folder, or to the folder itself. Nothing is ever read as an image.
 """
 
+import copy
 import functools
 import gzip
 import io
@@ -275,7 +276,7 @@ def damaged_json(content: bytes, rng: np.random.Generator) -> bytes:
         elif rng.random() < 0.1:
             node[key] = [node[key]] * 1000
         else:
-            node[key] = _JSON[rng.integers(len(_JSON))]
+            node[key] = copy.deepcopy(_JSON[rng.integers(len(_JSON))])
     text = json.dumps(values)
     if rng.random() < 0.1:
         text = text.replace("1", "NaN", 1)
