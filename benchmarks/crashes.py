@@ -39,6 +39,7 @@ from acsnet_jax.files import read_json, write_arrays
 from acsnet_jax.io import read_scan, write_segmentation
 from acsnet_jax.io.dicom.parse import PYDICOM_ERRORS
 from acsnet_jax.io.nifti import open_nifti
+from acsnet_jax.io.pseudonym import KEY_FILE, key_file
 from acsnet_jax.io.store import stored_scans
 from acsnet_jax.jobs.correct import correct
 from acsnet_jax.jobs.evaluate import evaluate
@@ -115,6 +116,7 @@ def commands(root: pathlib.Path) -> dict[str, Run]:
     def predicting() -> Config:
         config = predict_config.get_config()
         config.bundle, config.input = str(root / "study" / "bundle"), str(root / "dicom")
+        config.pseudonym_key = str(root / KEY_FILE)  # so that runs give scans the same names
         return config
 
     def evaluating() -> Config:
@@ -161,6 +163,7 @@ def set_up(root: pathlib.Path) -> None:
         write_segmentation(root / "labels" / f"{scan.id}.nii.gz", labels, scan)
     config.as_dicom = True
     prepare(config, root / "dicom")
+    key_file("", root)
 
 
 @dataclasses.dataclass

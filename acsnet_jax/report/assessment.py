@@ -119,7 +119,7 @@ def rule_strip(assessment: Assessment, segmentation: Segmentation, path: pathlib
             fontweight="bold" if rule.rule == STUDY else "normal",
         )
     figure.suptitle(f"{scan.id}, slice {index + 1}: {_verdict(assessment)}", fontsize=9)
-    drawing.save(figure, path)
+    drawing.save(figure, path, crop=False)
 
 
 def _verdict(assessment: Assessment) -> str:

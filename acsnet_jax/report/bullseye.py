@@ -87,7 +87,7 @@ def bullseyes(assessment: Assessment, path: pathlib.Path, *, title: str) -> None
         note = _BASES[reference.basis]
     figure.suptitle(title, fontweight="bold")
     figure.supxlabel(f"{note}; hatched: not available", fontsize=8, color=drawing.MUTED)
-    drawing.save(figure, path)
+    drawing.save(figure, path, crop=False)
 
 
 def draw_bullseye(axes: Axes, segments: Sequence[SegmentFeatures], target: Target) -> None:

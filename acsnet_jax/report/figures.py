@@ -80,7 +80,7 @@ def overlay(segmentation: Segmentation, path: pathlib.Path, *, title: str | None
     heading = f"{scan.id}, {scan.modality}" if title is None else title
     figure.suptitle(heading, fontweight="bold")
     _legend(figure)
-    drawing.save(figure, path)
+    drawing.save(figure, path, crop=False)
 
 
 def _agreement(ours: Regions, expert: Regions) -> list[str]:

@@ -102,7 +102,7 @@ def unrolled(assessment: Assessment, path: pathlib.Path, *, title: str) -> None:
         fontsize=8,
         color=drawing.MUTED,
     )
-    drawing.save(figure, path)
+    drawing.save(figure, path, crop=False)
 
 
 def _hatch(axes: Axes, values: Float[np.ndarray, "slices bins"]) -> None:
