@@ -39,7 +39,7 @@ from acsnet_jax.files import read_json, write_arrays
 from acsnet_jax.io import read_scan, write_segmentation
 from acsnet_jax.io.dicom.parse import PYDICOM_ERRORS
 from acsnet_jax.io.nifti import open_nifti
-from acsnet_jax.io.pseudonym import KEY_FILE, key_file
+from acsnet_jax.io.pseudonym import KEY_FILE, obtain_key
 from acsnet_jax.io.store import stored_scans
 from acsnet_jax.jobs.correct import correct
 from acsnet_jax.jobs.evaluate import evaluate
@@ -163,7 +163,7 @@ def set_up(root: pathlib.Path) -> None:
         write_segmentation(root / "labels" / f"{scan.id}.nii.gz", labels, scan)
     config.as_dicom = True
     prepare(config, root / "dicom")
-    key_file("", root)
+    obtain_key(root / KEY_FILE)
 
 
 @dataclasses.dataclass

@@ -108,7 +108,8 @@ def collect_studies(folder: pathlib.Path) -> list[Study]:
     Raises:
         InputError: a file of a study is missing or damaged.
     """
-    return ranked([_collected(path) for path in sorted(folder.glob("*/features.json"))])
+    paths = sorted(folder.glob("[!.]*/features.json"))  # hidden ones are of a run that was killed
+    return ranked([_collected(path) for path in paths])
 
 
 def _collected(path: pathlib.Path) -> Study:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import matplotlib.image
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Array, Bool, PyTree
 
 from acsnet_jax.files import RESTORE, read_record, replacing, write_json
 from acsnet_jax.models import parameter_count
@@ -219,11 +220,16 @@ def check_finite(name: str, state: TrainState) -> None:
     Raises:
         FloatingPointError: a parameter is not finite; names the step.
     """
-    if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(state.params)):
+    if not _all_finite(state.params):
         raise FloatingPointError(
             f"{name}: step {int(state.step)} left parameters that are not finite; lower "
             "optimisation.learning_rate"
         )
+
+
+@jax.jit
+def _all_finite(tree: PyTree) -> Bool[Array, ""]:
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
 
 
 def _evaluate(settings, task, state, scans, workdir) -> None:

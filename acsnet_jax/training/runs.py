@@ -13,7 +13,7 @@ from acsnet_jax.files import RESTORE, read_record
 from acsnet_jax.training.checkpoint import Checkpoints
 from acsnet_jax.training.settings import Config, RunSettings, input_shape, settings_of, task_of
 from acsnet_jax.training.sharding import one_device
-from acsnet_jax.training.state import TrainState, create
+from acsnet_jax.training.state import TrainState, outlined
 from acsnet_jax.types import InputError
 
 
@@ -48,8 +48,7 @@ def _begun(values: dict[str, Any]) -> tuple[RunSettings, TrainState]:
     settings = settings_of(ml_collections.ConfigDict(values))
     task = task_of(settings, 1)
     shape = input_shape(settings.task, settings.spec)
-    like = jax.eval_shape(lambda: create(task.model, task.optimiser, shape, jax.random.key(0)))
-    return settings, like
+    return settings, outlined(task.model, task.optimiser, shape)
 
 
 def as_network(settings: RunSettings, state: TrainState) -> Network:

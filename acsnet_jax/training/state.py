@@ -37,6 +37,10 @@ class TrainState(NamedTuple):
         return {"params": self.params}
 
 
+_ONCE = {"xla_backend_optimization_level": 1}
+"""How to compile what runs once: random numbers take the CPU's compiler four times as long else."""
+
+
 def create(
     model: nn.Module,
     optimiser: optax.GradientTransformation,
@@ -44,8 +48,26 @@ def create(
     key: PRNGKeyArray,
 ) -> TrainState:
     """A fresh state for images of `shape` (batch, height, width, channels)."""
+    options = _ONCE if jax.default_backend() == "cpu" else None
+    return jax.jit(functools.partial(_make, model, optimiser, shape), compiler_options=options)(key)
+
+
+def outlined(
+    model: nn.Module, optimiser: optax.GradientTransformation, shape: tuple[int, ...]
+) -> TrainState:
+    """Shapes and dtypes of what `create` gives; nothing is computed."""
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    return jax.eval_shape(functools.partial(_make, model, optimiser, shape), key)
+
+
+def _make(
+    model: nn.Module,
+    optimiser: optax.GradientTransformation,
+    shape: tuple[int, ...],
+    key: PRNGKeyArray,
+) -> TrainState:
     init_key, run_key = jax.random.split(key)
-    variables = jax.jit(lambda key: model.init(key, jnp.zeros(shape), train=False))(init_key)
+    variables = model.init(init_key, jnp.zeros(shape), train=False)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=variables["params"],

@@ -101,6 +101,8 @@ def test_rows_are_those_of_the_folders(tmp_path):
         (tmp_path / name / "features.json").write_text(json.dumps(numbers))
         gate = {**judgement._asdict(), "signs": judgement.signs._asdict()}
         (tmp_path / name / "gate.json").write_text(json.dumps(gate))
+    (tmp_path / ".0123.c").mkdir()  # of a run that was killed while it wrote
+    shutil.copy(tmp_path / "a" / "features.json", tmp_path / ".0123.c")
     studies = collect_studies(tmp_path)
     assert [study.scan_id for study in studies] == ["a", "b"]
     expected = study_of("a", assessment, judgement, page="a/report.html")
