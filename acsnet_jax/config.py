@@ -24,13 +24,28 @@ from typing import Any, Literal, NamedTuple
 import ml_collections
 from ml_collections import config_dict
 
-from acsnet_jax.files import read_text
 from acsnet_jax.types import InputError
 
 Config = Any
 """A locked ConfigDict; its attributes get their types when they become a dataclass."""
 
 _WHAT = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
+_MOST_BYTES = 2**20
+_MISTAKES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+"""What the code of a config raises when its author slips."""
+
 _WORDS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -74,7 +89,8 @@ def load(name: str) -> Config:
     if spec is None or spec.loader is None:
         raise InputError(f"{path} is no Python file; a config is one that defines get_config()")
     module = importlib.util.module_from_spec(spec)
-    read_text(path, fix="a config is a Python file")
+    if path.stat().st_size > _MOST_BYTES:
+        raise InputError(f"{path} is larger than {_MOST_BYTES} bytes; a config is a Python file")
     try:
         spec.loader.exec_module(module)
         if not hasattr(module, "get_config"):
@@ -82,7 +98,7 @@ def load(name: str) -> Config:
         config = module.get_config(*([argument] if argument else []))
     except InputError:
         raise
-    except Exception as error:  # whatever its author's code raises
+    except _MISTAKES as error:
         raise InputError(
             f"{path}, line {_line(error, path)}: {type(error).__name__}: {error}: correct it"
         ) from error
@@ -96,7 +112,7 @@ def _line(error: Exception, path: pathlib.Path) -> int:
     if isinstance(error, SyntaxError):
         return error.lineno or 1
     frames = traceback.extract_tb(error.__traceback__)
-    return [frame.lineno or 1 for frame in frames if frame.filename == str(path)][-1]
+    return [1, *(frame.lineno or 1 for frame in frames if frame.filename == str(path))][-1]
 
 
 def section(settings: Any) -> ml_collections.ConfigDict:

@@ -178,23 +178,16 @@ def _serve(pipe: Connection, sound: dict[str, pathlib.Path]) -> None:
         found = hard_inputs.outcome(kind, folder)
         if found.kind != "read":
             raise RuntimeError(f"the sound input of {kind} ends in {found.kind}: {found.said}")
-    limit = int((_status_mib("VmSize") + MEMORY_MIB) * 2**20)
+    limit = int((record.memory_mib("VmSize") + MEMORY_MIB) * 2**20)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     pipe.send(None)
     while True:
         kind, folder = pipe.recv()
         pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak starts from here
-        before, start = _status_mib("VmRSS"), time.process_time()
+        before, start = record.memory_mib("VmRSS"), time.process_time()
         found = hard_inputs.outcome(kind, pathlib.Path(folder))
         seconds = time.process_time() - start
-        pipe.send((*found, seconds, max(_status_mib("VmHWM") - before, 0.0)))
-
-
-def _status_mib(name: str) -> float:
-    status = pathlib.Path("/proc/self/status").read_text()
-    found = re.search(rf"^{name}:\s+(\d+) kB", status, re.MULTILINE)
-    assert found is not None
-    return int(found.group(1)) / 1024
+        pipe.send((*found, seconds, max(record.memory_mib("VmHWM") - before, 0.0)))
 
 
 def signature(trial: Trial) -> str:

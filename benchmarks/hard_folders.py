@@ -42,7 +42,7 @@ def write_bundle(folder: pathlib.Path) -> None:
     rng = np.random.default_rng(0)
     codes = rng.normal(size=(24, _SIZES["latent"])).astype(np.float32)
     masks = jnp.asarray(rng.random((24, _SIZES["size"], _SIZES["size"])) > 0.5)
-    variables = Autoencoder(**_SIZES).init(jax.random.key(0), jnp.zeros((1, 16, 16, 1)))
+    variables = jax.jit(Autoencoder(**_SIZES).init)(jax.random.key(0), jnp.zeros((1, 16, 16, 1)))
     bundle.save(
         folder / "bundle",
         {"autoencoder": bundle.Network(_SIZES, variables)},

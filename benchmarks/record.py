@@ -47,6 +47,14 @@ def program_mib(function: Callable, *arguments: Any) -> float:
     return sum(sizes) / 2**20
 
 
+def memory_mib(name: str) -> float:
+    """MiB that this process has, by a name in ``/proc/self/status``; Linux alone."""
+    status = pathlib.Path("/proc/self/status").read_text()
+    found = re.search(rf"^{name}:\s+(\d+) kB", status, re.MULTILINE)
+    assert found is not None
+    return int(found.group(1)) / 1024
+
+
 def hardware() -> str:
     """The accelerator, or the processor with the number of cores that may be used."""
     device = jax.devices()[0]

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import json
 import logging
 
@@ -30,7 +31,8 @@ def parts():
     networks = {}
     for index, (name, sizes) in enumerate(SIZES.items()):
         model = Autoencoder(**sizes) if name == "autoencoder" else ResUNet(**sizes)
-        variables = model.init(jax.random.key(index), jnp.zeros((1, 16, 16, 1)), train=False)
+        make = jax.jit(functools.partial(model.init, train=False))
+        variables = make(jax.random.key(index), jnp.zeros((1, 16, 16, 1)))
         networks[name] = bundles.Network(sizes, variables)
     codes = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
     masks = jnp.asarray(np.random.default_rng(1).random((40, 16, 16)) > 0.5)

@@ -31,7 +31,7 @@ def whole(tmp_path_factory):
     """Stage 3 alone, a few kilobytes."""
     codes = np.random.default_rng(0).normal(size=(24, 3)).astype(np.float32)
     masks = jnp.asarray(np.random.default_rng(1).random((24, 16, 16)) > 0.5)
-    variables = Autoencoder(**SIZES).init(jax.random.key(0), jnp.zeros((1, 16, 16, 1)))
+    variables = jax.jit(Autoencoder(**SIZES).init)(jax.random.key(0), jnp.zeros((1, 16, 16, 1)))
     folder = tmp_path_factory.mktemp("whole") / "bundle"
     bundles.save(
         folder,

@@ -63,7 +63,7 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
                 segmentation, insertions_deg=insertions_deg, calibration=bundle.calibration
             )
             judgement = clinical.judge(clinical.measure_signs(segmentation), limits=limits)
-            _write(
+            write_folder(
                 segmentation,
                 assessment,
                 judgement,
@@ -132,7 +132,7 @@ def _shown(value: float | None, form: str, *, scale: float = 1.0) -> str:
     return "n/a" if value is None else form.format(scale * value)
 
 
-def _write(
+def write_folder(
     segmentation: Segmentation,
     assessment: clinical.Assessment,
     judgement: clinical.Judgement,
@@ -141,7 +141,19 @@ def _write(
     dicom: bool,
     provenance: Mapping[str, str],
 ) -> None:
-    """All files of one scan."""
+    """All files of one scan, in a folder that is whole or absent.
+
+    Args:
+        segmentation: of the scan.
+        assessment: of the segmentation.
+        judgement: of the gate.
+        folder: is replaced.
+        dicom: whether DICOM input gets a DICOM-SEG and a DICOM SR.
+        provenance: what the result follows from, for the report.
+
+    Raises:
+        InputError: a file is in the folder's place.
+    """
     with replacing_folder(folder) as temporary:
         write_segmentation(
             temporary / "segmentation.nii.gz", segmentation.tissue, segmentation.scan

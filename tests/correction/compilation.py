@@ -32,7 +32,7 @@ def rings(count, size, *, middle=(0.0, 0.0)):
 
 def make_corrector(seed):
     """A stage 3 of random weights: what it moves ends at the masks of its population."""
-    variables = MODEL.init(jax.random.key(seed), jnp.zeros((1, SIZE, SIZE, 1)))
+    variables = jax.jit(MODEL.init)(jax.random.key(seed), jnp.zeros((1, SIZE, SIZE, 1)))
     codes = np.random.default_rng(seed).normal(size=(40, 4)).astype(np.float32)
     masks = np.packbits(rings(40, (SIZE, SIZE)), axis=-1)
     return Corrector(

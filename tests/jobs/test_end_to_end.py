@@ -2,6 +2,7 @@
 
 import json
 import logging
+import pathlib
 import shutil
 
 import numpy as np
@@ -19,6 +20,7 @@ from acsnet_jax.models import Ensemble
 from acsnet_jax.synthesis.phantom import make_scan
 from acsnet_jax.synthesis.phantom.dicom import write_dicom
 from acsnet_jax.types import InputError
+from benchmarks import inference
 from configs import evaluate as evaluate_config
 from configs import fit_latent as fit_latent_config
 from configs import predict as predict_config
@@ -238,6 +240,14 @@ def test_a_second_prediction_passes_over_what_is_there(predicted):
     before = {path: path.stat().st_mtime_ns for path in (root / "out").glob("*/*")}
     predict(config, root / "out")
     assert {path: path.stat().st_mtime_ns for path in (root / "out").glob("*/*")} == before
+
+
+def test_the_benchmark_tells_the_seconds_of_each_step(predicted):
+    scan, config, root = predicted
+    told = inference.one_process(pathlib.Path(config.bundle), root / "dicom")
+    (one,) = told["studies"]
+    assert told["load"] > 0 and one["slices"] == len(scan.image) and one["mib"] > 100
+    assert min(one[step] for step in ("read", "segment", "assess", "write")) > 0
 
 
 def test_one_bad_scan_does_not_stop_the_others(predicted, tmp_path):

@@ -1,5 +1,7 @@
 """How trained networks are called."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,8 @@ from acsnet_jax.models import Delineate, Ensemble, Localise, ResUNet
 def make_member(seed, kind, *, channels=1):
     model = ResUNet(filters=(2,), bridge=2, outputs=1 if kind is Localise else 2)
     image = jnp.zeros((1, 8, 8, channels))
-    return kind(model, model.init(jax.random.key(seed), image, train=False))
+    make = jax.jit(functools.partial(model.init, train=False))
+    return kind(model, make(jax.random.key(seed), image))
 
 
 @pytest.mark.parametrize("kind", [Localise, Delineate])

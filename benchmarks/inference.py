@@ -1,0 +1,147 @@
+"""Seconds from a folder of DICOM files to all files of a study: first process, second, and warm.
+
+    python -m benchmarks.inference --bundle=DIR [--studies=20]
+
+Phantoms of about twelve slices are written as DICOM and predicted as `experiments.predict` does it,
+in processes of their own: the first one finds an empty compilation cache, the second what the first
+left there, and the third takes all studies in a row. Each tells how long it took to import, to load
+the bundle, and for every study to read, segment, assess and write it, and how much memory it held
+after it.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+import numpy as np
+from absl import app, flags
+
+from acsnet_jax import bundle as bundles
+from acsnet_jax import clinical
+from acsnet_jax.app import use_compilation_cache
+from acsnet_jax.io import discover
+from acsnet_jax.jobs.predict import write_folder
+from acsnet_jax.pipeline import segment
+from acsnet_jax.synthesis.phantom import make_scan, write_dicom
+from benchmarks import record
+
+_BUNDLE = flags.DEFINE_string("bundle", "", "Folder of a trained bundle.")
+_STUDIES = flags.DEFINE_integer("studies", 20, "How many are predicted in a row.")
+flags.declare_key_flag("out")
+_STARTED = flags.DEFINE_float("started", 0.0, "Be a process that is timed; it began then.")
+_INPUT = flags.DEFINE_string("input", "", "Folder of the studies of a process that is timed.")
+
+_SIZE, _SPACING_MM, _DISTANCE_MM = 192, (1.4, 1.4), 8.0
+_STEPS = ("read", "segment", "assess", "write")
+
+
+def main(_) -> None:
+    if _STARTED.value:
+        imported = time.time()
+        told = one_process(pathlib.Path(_BUNDLE.value), pathlib.Path(_INPUT.value))
+        print(json.dumps({"import": imported - _STARTED.value, **told}))
+        return
+    if not _BUNDLE.value:
+        raise app.UsageError("--bundle=DIR is needed: a whole one, such as the quickstart leaves")
+    with tempfile.TemporaryDirectory() as folder:
+        root = pathlib.Path(folder)
+        for patient in range(_STUDIES.value):
+            scan = make_scan(
+                0, patient, size=_SIZE, spacing_mm=_SPACING_MM, slice_distance_mm=_DISTANCE_MM
+            )
+            write_dicom(scan, root / "all" / str(patient))
+        shutil.copytree(root / "all" / "0", root / "one" / "0")
+        first, second, many = (
+            timed_process(root / name, root / "cache") for name in ("one", "one", "all")
+        )
+    rows = [_row(name, one) for name, one in (("first", first), ("second", second))]
+    warm = {**many, "studies": many["studies"][1:]}
+    rows.append(("warm", "", "", *(_median(warm, step) for step in _STEPS), _study_seconds(warm)))
+    record.print_table(("process", "import", "load", *_STEPS, "all"), rows)
+    memory = [one["mib"] for one in many["studies"]]
+    results = {
+        "studies": _STUDIES.value,
+        "slices": [one["slices"] for one in many["studies"]],
+        "pixels": _SIZE,
+        "first": first,
+        "second": second,
+        "second_startup_seconds": second["import"] + second["load"],
+        "warm_seconds": {step: _median(warm, step) for step in _STEPS},
+        "studies_a_minute": 60 / _study_seconds(warm),
+        "memory_mib": memory,
+    }
+    print(f"{results['studies_a_minute']:.1f} studies a minute once warm; memory in MiB: {memory}")
+    print(record.write("inference", results, folder=record.OUT.value))
+
+
+def timed_process(studies: pathlib.Path, cache: pathlib.Path) -> dict[str, Any]:
+    """One process from its start to its end, with what it says of itself."""
+    environment = os.environ | {"XDG_CACHE_HOME": str(cache)}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    start = time.time()
+    command = [sys.executable, "-m", "benchmarks.inference", f"--bundle={_BUNDLE.value}"]
+    command += [f"--input={studies}", f"--started={start}"]
+    run = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    seconds = time.time() - start
+    return {"seconds": seconds, **json.loads(run.stdout.splitlines()[-1])}
+
+
+def one_process(bundle_folder: pathlib.Path, root: pathlib.Path) -> dict[str, Any]:
+    """Predict all studies of a folder, and tell the seconds of each step.
+
+    Args:
+        bundle_folder: of a whole bundle.
+        root: with one folder of DICOM files a study.
+    """
+    start = time.perf_counter()
+    use_compilation_cache()
+    bundle = bundles.load(bundle_folder)
+    loaders = discover(root, modality="lge")
+    loaded = time.perf_counter() - start
+    studies = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, load in loaders:
+            times = [time.perf_counter()]
+            scan = load()
+            times.append(time.perf_counter())
+            segmentation = segment(scan, bundle)
+            times.append(time.perf_counter())
+            assessment = clinical.assess(segmentation, calibration=bundle.calibration)
+            judgement = clinical.judge(clinical.measure_signs(segmentation))
+            times.append(time.perf_counter())
+            write_folder(
+                segmentation,
+                assessment,
+                judgement,
+                pathlib.Path(folder) / scan.id,
+                dicom=True,
+                provenance={"Bundle": name},
+            )
+            times.append(time.perf_counter())
+            study: dict[str, Any] = dict(zip(_STEPS, np.diff(times).tolist(), strict=True))
+            studies.append({**study, "slices": len(scan.image), "mib": record.memory_mib("VmRSS")})
+    return {"load": loaded, "studies": studies}
+
+
+def _row(name: str, process: dict[str, Any]) -> tuple:
+    steps = [_median(process, step) for step in _STEPS]
+    return (name, process["import"], process["load"], *steps, process["seconds"])
+
+
+def _median(process: dict[str, Any], step: str) -> float:
+    return float(np.median([one[step] for one in process["studies"]]))
+
+
+def _study_seconds(process: dict[str, Any]) -> float:
+    """Mean of all steps together."""
+    return float(np.mean([sum(one[step] for step in _STEPS) for one in process["studies"]]))
+
+
+if __name__ == "__main__":
+    app.run(main)
