@@ -10,6 +10,7 @@ after it.
 """
 
 import json
+import logging
 import os
 import pathlib
 import shutil
@@ -42,6 +43,7 @@ _STEPS = ("read", "segment", "assess", "write")
 
 
 def main(_) -> None:
+    logging.disable(logging.INFO)  # of libraries
     if _STARTED.value:
         imported = time.time()
         told = one_process(pathlib.Path(_BUNDLE.value), pathlib.Path(_INPUT.value))
