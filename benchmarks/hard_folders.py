@@ -72,7 +72,7 @@ def read_bundle(folder: pathlib.Path) -> list[str]:
     latent_size = corrector.population.codes.shape[1]
     fits = corrector.mixture.means.shape[1] == latent_size
     leaves = jax.tree.leaves((corrector.population.codes, corrector.mixture, corrector.thresholds))
-    finite = all(np.isfinite(np.asarray(leaf)).all() for leaf in leaves)
+    finite = all(np.isfinite(np.asarray(leaf, np.float64)).all() for leaf in leaves)
     return ["not finite"] * (not finite) + ["sizes disagree"] * (not fits)
 
 

@@ -52,7 +52,7 @@ _LIES = {
 
 _DIMENSIONS = (-32768, -1, 0, 1, 2, 3, 7, 255, 4096, 32767)
 _FLOATS = (0.0, -1.0, 1e-30, 1e30, -1e30, np.nan, np.inf, 1.0)
-_JSON = (None, -1, 0, 2.5, 1e308, 10**30, True, "", "\u00e9\n" + MARK, [], {}, [[]], ["a"], [None])
+_JSON = (None, -1, 0, 2.5, 1e308, 10**30, True, "", "\u00e9\nword", [], {}, [[]], ["a"], [None])
 _WORDS = ("", "nan", "inf", "-1e999", "1 2 3", "x y", "1,5 2,5", "\ufeff", "1e9 1e9", "-3 -3", "\0")
 _UNDEFINED = 0xFFFFFFFF
 _ITEMS = (b"\xfe\xff\x00\xe0", b"\xfe\xff\x0d\xe0", b"\xfe\xff\xdd\xe0")

@@ -338,6 +338,12 @@ def test_what_is_wrong_is_named(folder, place, value, words):
     assert words in refusal(folder)
 
 
+def test_a_format_that_is_a_text_stays_one_line(folder):
+    edit(folder / "bundle.json", lambda values: values.update(format="a\nb", version="c\nd"))
+    manifest.write(folder)
+    assert r"has format a\nb (acsnet_jax c\nd)" in refusal(folder)
+
+
 @pytest.mark.parametrize("text", ["[]", "3", "", "{", '{"format": "4"}', '{"a":' * 10**5])
 @pytest.mark.parametrize("name", ["bundle.json", "manifest.json"])
 def test_what_is_no_record_is_refused(folder, name, text):

@@ -239,6 +239,7 @@ def test_a_config_is_found_by_path_or_name(tmp_path, monkeypatch):
         ("\nimport nothing_of_this_name\n", "line 2: ModuleNotFoundError"),
         ("def get_config():\n    return word\n", "line 2: NameError: name 'word' is not defined"),
         ("\0", "SyntaxError"),
+        ("raise ValueError('a\\nb')\n", "line 1: ValueError: a b: correct it"),
         ("\udcff", "SyntaxError"),
         ("#" * 2**21, "is larger than"),
     ],

@@ -154,9 +154,14 @@ def _check_format(told: dict[str, Any], path: pathlib.Path) -> None:
         newer = isinstance(form, int) and form > FORMAT
         fix = "newer than this version: update acsnet_jax" if newer else "train it anew"
         raise InputError(
-            f"{path} has format {str(form)[:20]} (acsnet_jax {str(told.get('version'))[:20]}); "
+            f"{path} has format {_short(form)} (acsnet_jax {_short(told.get('version'))}); "
             f"this acsnet_jax {__version__} reads formats {_READABLE[0]} to {FORMAT}: {fix}"
         )
+
+
+def _short(value: Any) -> str:
+    """The start of a value, in printable characters of one line."""
+    return ascii(value).strip("'")[:20]
 
 
 def _parse(told: dict[str, Any], folder: pathlib.Path, files: Manifest | None) -> Record:

@@ -48,11 +48,13 @@ def read(workdir: pathlib.Path) -> list[dict[str, int | float]]:
     """The lines of ``metrics.jsonl``, without a last line that a killed run left unfinished.
 
     Raises:
-        InputError: a line is damaged.
+        InputError: a line is damaged, or the file is none.
     """
     path = workdir / "metrics.jsonl"
     if not path.exists():
         return []
+    if not path.is_file():
+        raise InputError(f"{path} is no file: remove it")
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
     return [
         _row(line, f"{path}, line {number}: not what was written there: remove the line")

@@ -54,6 +54,12 @@ def test_a_damaged_line_is_named(tmp_path, line):
         read(tmp_path)
 
 
+def test_a_folder_in_the_records_place_is_named(tmp_path):
+    (tmp_path / "metrics.jsonl").mkdir()
+    with pytest.raises(InputError, match=r"metrics\.jsonl is no file"):
+        read(tmp_path)
+
+
 def test_pictures_go_to_tensorboard_alone(tmp_path):
     with Record(tmp_path) as record:
         record.picture(10, "samples", np.zeros((4, 6, 3), np.uint8))
