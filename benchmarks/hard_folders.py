@@ -94,8 +94,6 @@ def write_run(folder: pathlib.Path) -> None:
             checkpoints.save(state._replace(step=state.step + step))
     for board in folder.glob("events.out.*"):  # which nothing of ours reads
         board.unlink()
-    for temporary in folder.glob("checkpoints/*/*.orbax*"):
-        shutil.rmtree(temporary)
 
 
 def read_run(folder: pathlib.Path) -> list[str]:

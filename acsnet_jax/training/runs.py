@@ -1,7 +1,8 @@
 """Finished training runs, read back from their folders."""
 
 import pathlib
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import flax.linen as nn
 import jax
@@ -16,6 +17,8 @@ from acsnet_jax.training.sharding import one_device
 from acsnet_jax.training.state import TrainState, outlined
 from acsnet_jax.types import InputError
 
+T = TypeVar("T")
+
 
 def run_config(folder: pathlib.Path) -> Config:
     """The config of a training run, finished or not.
@@ -23,10 +26,7 @@ def run_config(folder: pathlib.Path) -> Config:
     Raises:
         InputError: the folder holds no run, or its config is damaged.
     """
-    path = folder / "config.json"
-    if not path.is_file():
-        raise InputError(f"{folder} holds no training run (no config.json); train there first")
-    return read_record(path, ml_collections.ConfigDict, fix=RESTORE)
+    return _read(folder, ml_collections.ConfigDict)
 
 
 def load_run(folder: pathlib.Path) -> tuple[RunSettings, TrainState]:
@@ -35,12 +35,19 @@ def load_run(folder: pathlib.Path) -> tuple[RunSettings, TrainState]:
     Raises:
         InputError: the folder holds no run, one without a checkpoint, or what it holds is damaged.
     """
-    run_config(folder)
-    settings, like = read_record(folder / "config.json", _begun, fix=RESTORE)
+    settings, like = _read(folder, _begun)
     with Checkpoints(folder) as checkpoints:
         if checkpoints.latest_step() is None:
             raise InputError(f"{folder} has no checkpoint yet; finish that training first")
         return settings, checkpoints.restore(like, one_device())
+
+
+def _read(folder: pathlib.Path, parse: Callable[[Any], T]) -> T:
+    """What ``config.json`` of a run says, as `parse` makes it of it."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise InputError(f"{folder} holds no training run (no config.json); train there first")
+    return read_record(path, parse, fix=RESTORE)
 
 
 def _begun(values: dict[str, Any]) -> tuple[RunSettings, TrainState]:
