@@ -293,18 +293,18 @@ def _order(axis: int) -> tuple[int, int, int]:
 def _whole_numbers(
     values: Shaped[np.ndarray, "slices height width"], path: pathlib.Path
 ) -> Integer[np.ndarray, "slices height width"]:
-    if values.dtype.names or values.dtype.kind not in "iuf":
-        raise InputError(f"{path}: colour or complex values: give one label a voxel")
     if values.dtype.kind in "iu":
         return np.ascontiguousarray(values)
-    # NaN and infinity are no whole numbers either
-    with np.errstate(invalid="ignore"):
-        rounded = np.rint(values)
-        bad = ~(np.abs(values - rounded) <= _ROUNDING) | (np.abs(rounded) >= 2.0**31)
-    if bad.any():
-        k = int(np.argmax(bad.any(axis=(1, 2))))
-        raise InputError(
-            f"{path}: value {values[bad][0]:g} in slice {k + 1} of {len(values)} is no label: "
-            "give label values, not an image or probabilities"
-        )
-    return np.ascontiguousarray(rounded.astype(np.int32))
+    whole = np.empty(values.shape, np.int32)
+    for k, slice_ in enumerate(values):  # one at a time: volumes of other tools may be large
+        # NaN and infinity are no whole numbers either
+        with np.errstate(invalid="ignore"):
+            rounded = np.rint(slice_)
+            bad = ~(np.abs(slice_ - rounded) <= _ROUNDING) | (np.abs(rounded) >= 2.0**31)
+        if bad.any():
+            raise InputError(
+                f"{path}: value {slice_[bad][0]:g} in slice {k + 1} of {len(values)} is no label: "
+                "give label values, not an image or probabilities"
+            )
+        whole[k] = rounded
+    return whole

@@ -53,6 +53,7 @@ _NIBABEL_ERRORS = (
 )
 _DEFLATE = 1032  # bytes that a compressed byte can stand for at most
 _MOST_OFFSET = 2**24  # bytes before the voxels, header extensions included
+_MOST_READ = 3 * 2**28  # bytes that reading one file may take
 LABEL_SUFFIXES = ("_label", "_labels", "_gt", "_mask", "_seg", "_segmentation")
 """What a file's name ends in that holds labels."""
 
@@ -206,8 +207,8 @@ def open_nifti(
         first_frame: whether of four axes or more the first three are read alone.
 
     Raises:
-        InputError: the file is missing, truncated or not NIfTI, or its header claims more than the
-            file can hold, or than a scan can be.
+        InputError: the file is missing, truncated or not NIfTI, its values are no real numbers, or
+            its header claims more than the file can hold, or than a scan can be.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file")
@@ -219,6 +220,7 @@ def open_nifti(
         shape = repaired.get_data_shape()
         if first_frame:
             shape = shape[:3]
+        _check_type(repaired.get_data_dtype(), path)
         _check_claims(shape, repaired, path)
         proxy = ArrayProxy(str(path), repaired)
         further = (0,) * (len(proxy.shape) - len(shape))
@@ -246,6 +248,14 @@ def _headers(path: pathlib.Path) -> tuple[nibabel.Nifti1Header, nibabel.Nifti1He
     return kind(block, check=False), kind(block)
 
 
+def _check_type(dtype: np.dtype, path: pathlib.Path) -> None:
+    if dtype.names or dtype.kind not in "iuf" or dtype.itemsize > 8:
+        raise InputError(
+            f"{path}: colour, complex or 128-bit values: convert it to one grey value or one label "
+            "a voxel"
+        )
+
+
 def _check_claims(shape: Sequence[int], header: nibabel.Nifti1Header, path: pathlib.Path) -> None:
     """Refuses a header that claims too much, before memory is taken."""
     if not shape or min(shape) < 1:
@@ -264,16 +274,22 @@ def _check_claims(shape: Sequence[int], header: nibabel.Nifti1Header, path: path
             f"{path}: the header claims {' x '.join(map(str, shape))} voxels, more than the file "
             "can hold, truncated? Copy it again or correct the header"
         )
+    # nibabel scales in double precision, slope and intercept one after the other
+    scaled = header.get_slope_inter() not in ((None, None), (1, 0))
+    needed = math.prod(shape) * (header.get_data_dtype().itemsize + 16 * scaled)
+    if needed > _MOST_READ:
+        raise InputError(
+            f"{path}: reading its voxels takes {needed >> 20} MiB, more than {_MOST_READ >> 20}: "
+            "crop the image, or store it as float32 without a scaling"
+        )
 
 
 def stack_array(array: np.ndarray, path: pathlib.Path) -> Shaped[np.ndarray, "slices height width"]:
     """``[slices, height, width]`` from (column, row[, slice[, frame]]).
 
     Raises:
-        InputError: colour or complex values, or no such axes.
+        InputError: no such axes.
     """
-    if array.dtype.names or array.dtype.kind == "c":
-        raise InputError(f"{path}: colour or complex values: convert it to one grey value a voxel")
     while array.ndim > 3:
         array = array[..., 0]
     if array.ndim == 2:

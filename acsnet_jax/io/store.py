@@ -127,11 +127,9 @@ def read_scan(folder: str | pathlib.Path) -> Scan:
         labels = map_labels(_load(folder / "label.nii.gz"), folder / "label.nii.gz")
         if labels.shape != image.shape:
             raise InputError(f"{folder}: label and image differ in shape: prepare it again")
-    if image.dtype.kind not in "fiu":
-        raise InputError(f"{folder}: the image holds no real numbers: prepare it again")
     check_finite(image, str(folder), order="from the apex")
     try:
-        scan = _scan(values, image.astype(np.float32), labels)
+        scan = _scan(values, image.astype(np.float32, copy=False), labels)
         wrong = _contradictions(scan)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(f"{path}: damaged values: prepare the cohort again") from error

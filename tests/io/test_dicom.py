@@ -633,6 +633,18 @@ def test_nested_sequences(tmp_path, depth, closed):
         _bad(tmp_path, r"IM02\.dcm")
 
 
+@pytest.mark.parametrize("tag", [b"\x02\0\x02\0", b"\x08\0\x16\0", b"\x20\0\x0d\0"])
+def test_a_sequence_in_the_place_of_a_value_is_never_printed(tmp_path, tag):
+    path = write_stack(tmp_path) / "IM02.dcm"
+    content = path.read_bytes()
+    at = content.index(tag)
+    opened = tag + b"SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff"
+    end = b"\xfe\xff\x0d\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0"
+    length = 8 + struct.unpack_from("<H", content, at + 6)[0]
+    path.write_bytes(content[:at] + opened * 60 + end * 60 + content[at + length :])
+    _bad(tmp_path, r"IM02\.dcm")
+
+
 def test_lengths_that_no_file_holds_take_no_memory(tmp_path):
     path = write_stack(tmp_path) / "IM02.dcm"
     content = path.read_bytes()

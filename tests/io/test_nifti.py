@@ -9,6 +9,7 @@ import pytest
 from nifti_files import load_nifti
 
 from acsnet_jax.io import read_cohort, read_nifti, read_scans, write_mask, write_segmentation
+from acsnet_jax.io.nifti import open_nifti
 from acsnet_jax.types import InputError
 
 # RAS: step from base to apex, and two axes in the plane; 1.25 x 1.5 x 8 mm.
@@ -307,6 +308,27 @@ def test_a_header_that_claims_too_much_is_refused_at_once(tmp_path, name, shape,
     seconds, (_, peak) = time.perf_counter() - start, tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert seconds < 1 and peak < 20e6 and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scaled", [True, False])
+def test_what_scaling_would_take_is_counted_before_it_is_taken(tmp_path, scaled):
+    slices = np.zeros((48, 1024, 1024), np.uint8)
+    path = save(tmp_path / "i.nii.gz", slices, oblique(8.0))
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    struct.pack_into("<2f", content, 112, 2.0 if scaled else 1.0, 0.0)
+    path.write_bytes(gzip.compress(content, 1))
+    if scaled:
+        with pytest.raises(InputError, match=r"i\.nii\.gz: reading its voxels takes 816 MiB"):
+            open_nifti(path)
+    else:
+        assert open_nifti(path)[0].nbytes == slices.size
+
+
+@pytest.mark.parametrize("kind", [np.complex64, np.complex128])
+def test_values_that_are_no_grey_values(tmp_path, kind):
+    path = save(tmp_path / "i.nii", stack().astype(kind), oblique(8.0))
+    with pytest.raises(InputError, match=r"i\.nii: colour, complex or 128-bit values"):
+        read_nifti(path)
 
 
 def test_a_compressed_file_that_ends_early_is_truncated(tmp_path):

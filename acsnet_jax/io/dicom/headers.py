@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float64
 from pydicom import DataElement, Dataset, config
 
-from acsnet_jax.io.dicom.parse import PYDICOM_ERRORS, parse
+from acsnet_jax.io.dicom.parse import PYDICOM_ERRORS, check_nesting, parse
 from acsnet_jax.io.dicom.values import numbers, whole_number
 from acsnet_jax.io.stack import MOST_PIXELS, check_size, one_line
 from acsnet_jax.types import InputError
@@ -171,6 +171,7 @@ def _convert(element: DataElement, *, nested: bool) -> None:
     if element.VR == "SQ":
         for item in element.value:
             for inner in item:
+                check_nesting(inner)
                 _convert(inner, nested=False)
 
 

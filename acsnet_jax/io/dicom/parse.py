@@ -11,7 +11,9 @@ import zlib
 from typing import Any
 
 import pydicom
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
+from pydicom.dataelem import RawDataElement
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
@@ -90,10 +92,26 @@ def parse(path: pathlib.Path, keywords: tuple[str, ...]) -> Dataset:
 
     Raises:
         InputError: as `open_dicom`.
-        One of PYDICOM_ERRORS: the file cannot be parsed.
+        One of PYDICOM_ERRORS: the file cannot be parsed, or a sequence stands for a value.
     """
     with open_dicom(path) as file:
-        return pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=[*keywords])
+        dataset = pydicom.dcmread(
+            file, stop_before_pixels=True, force=True, specific_tags=[*keywords]
+        )
+    for element in dataset.file_meta:
+        check_nesting(element)
+    for keyword in keywords:
+        if keyword in dataset:
+            check_nesting(dataset.get_item(keyword))
+    return dataset
+
+
+def check_nesting(element: DataElement | RawDataElement | None) -> None:
+    """Raises ValueError where a sequence stands in the place of a value: its text has no end."""
+    if element is None or element.VR != "SQ" or not dictionary_has_tag(element.tag):
+        return
+    if dictionary_VR(element.tag) != "SQ":
+        raise ValueError("a sequence in the place of a value")
 
 
 class _Limited(io.BufferedReader):
