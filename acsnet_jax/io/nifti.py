@@ -268,15 +268,17 @@ def _check_claims(shape: Sequence[int], header: nibabel.Nifti1Header, path: path
             "its vox_offset, or convert the file again"
         )
     claimed = math.prod(shape) * header.get_data_dtype().itemsize
-    held = path.stat().st_size * (_DEFLATE if path.name.endswith(".gz") else 1)
+    compressed = path.name.endswith(".gz")
+    held = path.stat().st_size * (_DEFLATE if compressed else 1)
     if claimed > held:
         raise InputError(
             f"{path}: the header claims {' x '.join(map(str, shape))} voxels, more than the file "
             "can hold, truncated? Copy it again or correct the header"
         )
-    # nibabel scales in double precision, slope and intercept one after the other
+    # nibabel scales in double precision, slope and intercept one after the other, and copies what
+    # was inflated
     scaled = header.get_slope_inter() not in ((None, None), (1, 0))
-    needed = math.prod(shape) * (header.get_data_dtype().itemsize + 16 * scaled)
+    needed = max(claimed + 16 * math.prod(shape) * scaled, claimed * (1 + compressed))
     if needed > _MOST_READ:
         raise InputError(
             f"{path}: reading its voxels takes {needed >> 20} MiB, more than {_MOST_READ >> 20}: "

@@ -324,6 +324,15 @@ def test_what_scaling_would_take_is_counted_before_it_is_taken(tmp_path, scaled)
         assert open_nifti(path)[0].nbytes == slices.size
 
 
+def test_what_is_inflated_is_counted_twice(tmp_path):
+    path = save(tmp_path / "i.nii.gz", np.zeros((1, 1, 1)), oblique(8.0))
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    struct.pack_into("<3h", content, 42, 4000, 4000, 4)
+    path.write_bytes(gzip.compress(content[:352]) + bytes(500_000))
+    with pytest.raises(InputError, match=r"i\.nii\.gz: reading its voxels takes 976 MiB"):
+        open_nifti(path)
+
+
 @pytest.mark.parametrize("kind", [np.complex64, np.complex128])
 def test_values_that_are_no_grey_values(tmp_path, kind):
     path = save(tmp_path / "i.nii", stack().astype(kind), oblique(8.0))
