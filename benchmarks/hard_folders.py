@@ -84,7 +84,7 @@ def write_run(folder: pathlib.Path) -> None:
     write_json(run.to_dict(), folder / "config.json")
     write_json({"seed": 0, "train": ["a", "b"], "test": ["c"]}, folder / "split.json")
     settings = settings_of(run)
-    task = task_of(settings, 1)
+    task = task_of(settings)
     shape = input_shape(settings.task, settings.spec)
     state = create(task.model, task.optimiser, shape, jax.random.key(0))
     state = jax.device_put(state, one_device())

@@ -47,7 +47,14 @@ from acsnet_jax.models import ResUNet, parameter_count
 from acsnet_jax.synthesis.phantom import make_cohort
 from acsnet_jax.training.datasets import Dataset
 from acsnet_jax.training.loop import training_samples
-from acsnet_jax.training.settings import RunSettings, input_shape, settings_of, task_of
+from acsnet_jax.training.optimiser import adam
+from acsnet_jax.training.settings import (
+    RunSettings,
+    course_of,
+    input_shape,
+    settings_of,
+    task_of,
+)
 from acsnet_jax.training.sharding import compiled_train_step, data_mesh, divided, replicated
 from acsnet_jax.training.state import TrainState, create
 from acsnet_jax.training.steps import Task, as_batch, batch_loss, prepare
@@ -185,7 +192,7 @@ def settings_by(name: str) -> RunSettings:
 def make_shape(name: str, settings: RunSettings) -> Shape:
     """A network before any step, and the samples of a few phantoms."""
     scans = make_cohort(PHANTOMS, 0, modality="lge", size=160)
-    task, size = task_of(settings, STEPS), input_shape(settings.task, settings.spec)
+    task, size = task_of(settings), input_shape(settings.task, settings.spec)
     state = create(task.model, task.optimiser, size, jax.random.key(0))
     return Shape(name, settings, training_samples(settings, scans), state)
 
@@ -201,7 +208,7 @@ def race(shape: Shape, batch: int, rival: Any, *, compiled: bool) -> dict[str, A
     jax.monitoring.register_event_duration_secs_listener(listen)
     contenders: dict[str, Contender] = {}
     failed: dict[str, str] = {}
-    still = fixed(shape, task_of(shape.settings, STEPS), batch)
+    still = fixed(shape, task_of(shape.settings), batch)
     makers = ours(shape, batch, still, parts=str(batch) in _PARTS.value)
     if rival is not None:
         makers |= theirs(shape, still, rival, compiled=compiled)
@@ -258,7 +265,7 @@ def ours(
     shape: Shape, batch: int, still: Still, *, parts: bool
 ) -> dict[str, Callable[[], Contender]]:
     """Makers of our contenders by name."""
-    task = task_of(shape.settings, STEPS)
+    task = task_of(shape.settings)
     makers: dict[str, Callable[[], Contender]] = {
         "step": functools.partial(whole_step, shape, task, batch),
         "network": functools.partial(network_step, shape, task, still),
@@ -281,7 +288,7 @@ def in_half() -> bool:
 def whole_step(shape: Shape, task: Task, batch: int) -> Contender:
     """Training as the loop runs it: every step another batch from the host."""
     mesh = data_mesh(batch)
-    step = compiled_train_step(task, mesh)
+    step = compiled_train_step(task, course_of(shape.settings.optimisation, STEPS), mesh)
     holder = [jax.device_put(fresh(shape), replicated(mesh))]
     draws = (numbers(shape, batch, draw) for draw in itertools.count())
 
@@ -291,12 +298,13 @@ def whole_step(shape: Shape, task: Task, batch: int) -> Contender:
         return metrics
 
     sample = jax.device_put(as_batch(shape.samples.take(numbers(shape, batch, 0))), divided(mesh))
-    return Contender(run, plan=lambda: planned_mib(step, holder[0], sample))
+    return Contender(run, plan=lambda: planned_mib(step.func, *step.args, holder[0], sample))
 
 
 def network_step(shape: Shape, task: Task, still: Still) -> Contender:
     """Forward, backward and Adam on one batch that lies on the device."""
     images, targets, weights = still
+    course = course_of(shape.settings.optimisation, STEPS)
 
     def descend(state: TrainState) -> tuple[TrainState, jax.Array]:
         key = jax.random.fold_in(jax.random.wrap_key_data(state.key_data), state.step)
@@ -312,7 +320,7 @@ def network_step(shape: Shape, task: Task, still: Still) -> Contender:
             return batch_loss(task, logits, targets, weights), updates["batch_stats"]
 
         (loss, statistics), slopes = jax.value_and_grad(objective, has_aux=True)(state.params)
-        changes, optimiser = task.optimiser.update(slopes, state.opt_state, state.params)
+        changes, optimiser = adam().update(slopes, state.opt_state, state.params, course=course)
         return state._replace(
             step=state.step + 1,
             params=optax.apply_updates(state.params, changes),

@@ -37,6 +37,12 @@ _HOOK = install_import_hook("acsnet_jax", "beartype.beartype")
 from acsnet_jax.types import Certificate, Label, Route, Scan, Segmentation  # noqa: E402
 
 
+def pytest_collection_modifyitems(items):
+    """Puts files with slow tests first: begun last, one keeps a worker while the other has none."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="module")
 def standard_promotion():
     """JAX's own promotion rules: optax and Flax mix dtypes in places."""

@@ -21,6 +21,7 @@ from acsnet_jax.bundle.manifest import ArrayInfo
 from acsnet_jax.bundle.record import FORMAT, NETWORKS, Record
 from acsnet_jax.clinical import Calibration
 from acsnet_jax.correction import CorrectionOptions, Corrector
+from acsnet_jax.correction.check import as_leaves
 from acsnet_jax.files import replacing_folder, write_arrays, write_json
 from acsnet_jax.latent import Mixture
 from acsnet_jax.lock import LOCK_FILE
@@ -231,8 +232,9 @@ def _corrector(read: Record, correction: Mapping[str, Any]) -> Corrector:
     if "masks" in arrays:
         population = Population(*(jnp.asarray(arrays[name]) for name in Population._fields))
     else:
+        spacing = as_leaves((spec.myo_spacing_mm,) * 2)
         delta = functools.partial(
-            is_valid, spacing_mm=(spec.myo_spacing_mm,) * 2, thresholds=read.thresholds
+            is_valid, spacing_mm=spacing, thresholds=as_leaves(read.thresholds)
         )
         try:
             population = decoded_population(arrays["codes"], decode, delta)

@@ -1,7 +1,6 @@
 """`train_and_evaluate`: the only orchestrator of a training run."""
 
 import contextlib
-import functools
 import logging
 import math
 import pathlib
@@ -24,7 +23,14 @@ from acsnet_jax.training.distributed import is_first
 from acsnet_jax.training.pictures import sample_picture
 from acsnet_jax.training.record import Record
 from acsnet_jax.training.same_run import differences
-from acsnet_jax.training.settings import Config, RunSettings, input_shape, settings_of, task_of
+from acsnet_jax.training.settings import (
+    Config,
+    RunSettings,
+    course_of,
+    input_shape,
+    settings_of,
+    task_of,
+)
 from acsnet_jax.training.sharding import (
     compiled_train_step,
     data_mesh,
@@ -82,7 +88,8 @@ def train_and_evaluate(
     spill = Spill(workdir, settings.data.memory_gb)
     dataset = training_samples(settings, cohort.train, spill=spill)
     steps = steps_per_epoch(dataset.size, settings.optimisation.batch_size)
-    task = task_of(settings, steps * settings.optimisation.epochs)
+    task = task_of(settings)
+    course = course_of(settings.optimisation, steps * settings.optimisation.epochs)
     shape = input_shape(settings.task, settings.spec)
     state = create(task.model, task.optimiser, shape, jax.random.key(settings.seed))
     if start is not None:
@@ -94,7 +101,7 @@ def train_and_evaluate(
         if checkpoints.latest_step() is not None:
             state = checkpoints.restore(state, replicated(mesh))
             _LOG.info("resumed at step %d", int(state.step))
-        step = compiled_train_step(task, mesh)
+        step = compiled_train_step(task, course, mesh)
         epochs = range(int(state.step) // steps, settings.optimisation.epochs)
         if epochs:
             batch = divided_batch(dataset, np.resize(0, settings.optimisation.batch_size), mesh)
@@ -232,16 +239,18 @@ def _all_finite(tree: PyTree) -> Bool[Array, ""]:
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
 
 
+_eval_step = jax.jit(eval_step, static_argnums=0)
+
+
 def _evaluate(settings, task, state, scans, workdir) -> None:
     """Dice of this network alone on held-out patients, once, after the last epoch."""
     samples = DATASETS[settings.task](scans, settings.spec)
     size = settings.optimisation.batch_size
     # The last batch is filled up with the first samples, which do not count twice.
     order = np.resize(np.arange(samples.size), -(-samples.size // size) * size)
-    step = jax.jit(functools.partial(eval_step, task))
     parts = []
     for chosen in np.split(order, len(order) // size):
-        parts.append(step(state, jax.device_put(as_batch(samples.take(chosen)))))
+        parts.append(_eval_step(task, state, jax.device_put(as_batch(samples.take(chosen)))))
     scores, counted = (
         np.concatenate([np.asarray(part[field]) for part in parts])[: samples.size]
         for field in (0, 1)

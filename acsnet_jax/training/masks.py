@@ -9,7 +9,7 @@ from acsnet_jax.training import loop
 from acsnet_jax.training.augment import Augment
 from acsnet_jax.training.datasets import Dataset
 from acsnet_jax.training.record import Record
-from acsnet_jax.training.settings import Optimisation, make_task
+from acsnet_jax.training.settings import Optimisation, course_of, make_task
 from acsnet_jax.training.sharding import compiled_train_step, data_mesh, replicated
 from acsnet_jax.training.state import create
 from acsnet_jax.types import InputError
@@ -55,10 +55,10 @@ def train_autoencoder(
         model.size,
         augment=augment,
         optimisation=optimisation,
-        steps=steps * optimisation.epochs,
     )
+    course = course_of(optimisation, steps * optimisation.epochs)
     mesh = data_mesh(optimisation.batch_size)
-    step = compiled_train_step(task, mesh)
+    step = compiled_train_step(task, course, mesh)
     state = create(model, task.optimiser, (1, height, width, 1), jax.random.key(seed))
     state = jax.device_put(state, replicated(mesh))
     for epoch in range(optimisation.epochs):

@@ -53,7 +53,7 @@ def _read(folder: pathlib.Path, parse: Callable[[Any], T]) -> T:
 def _begun(values: dict[str, Any]) -> tuple[RunSettings, TrainState]:
     """Settings of a run, and shapes and dtypes of its state."""
     settings = settings_of(ml_collections.ConfigDict(values))
-    task = task_of(settings, 1)
+    task = task_of(settings)
     shape = input_shape(settings.task, settings.spec)
     return settings, outlined(task.model, task.optimiser, shape)
 

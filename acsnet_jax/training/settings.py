@@ -5,7 +5,7 @@ from typing import Literal, TypeVar
 
 import flax.linen as nn
 import jax.numpy as jnp
-import optax
+import numpy as np
 
 from acsnet_jax.config import Config
 from acsnet_jax.files import tuples_for_lists
@@ -13,6 +13,7 @@ from acsnet_jax.models import Autoencoder, ResUNet
 from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.training.augment import Augment
 from acsnet_jax.training.cohort import CohortOptions
+from acsnet_jax.training.optimiser import Course, adam
 from acsnet_jax.training.steps import Task
 from acsnet_jax.types import InputError
 
@@ -119,15 +120,14 @@ def input_shape(task: str, spec: InputSpec) -> tuple[int, int, int, int]:
     return 1, size, size, 1 if task == "autoencoder" else 1 + 2 * spec.context
 
 
-def task_of(settings: RunSettings, steps: int) -> Task:
-    """What a train step of a run closes over, for `steps` steps."""
+def task_of(settings: RunSettings) -> Task:
+    """What a train step of a run closes over."""
     return make_task(
         settings.task,
         settings.model,
         input_size(settings.task, settings.spec),
         augment=settings.augment,
         optimisation=settings.optimisation,
-        steps=steps,
     )
 
 
@@ -138,7 +138,6 @@ def make_task(
     *,
     augment: Augment,
     optimisation: Optimisation,
-    steps: int,
 ) -> Task:
     """What a train step closes over.
 
@@ -147,26 +146,29 @@ def make_task(
         model: the network.
         size: height and width of its input.
         augment: random changes.
-        optimisation: how long and how fast.
-        steps: of the whole run, for the learning rate's course.
+        optimisation: loss, its weight, and what is computed in.
 
     Raises:
         InputError: the network does not compute in what the options ask for.
     """
-    schedule = optax.warmup_cosine_decay_schedule(
-        init_value=0.0,
-        peak_value=optimisation.learning_rate,
-        warmup_steps=max(round(optimisation.warmup * steps), 1),
-        decay_steps=max(steps, 2),
-    )
     return Task(
         name=name,
         model=_computing(model, optimisation.compute),
-        optimiser=optax.adam(schedule),
+        optimiser=adam(),
         size=size,
         augment=augment,
         beta=optimisation.beta,
         loss=optimisation.loss,
+    )
+
+
+def course_of(optimisation: Optimisation, steps: int) -> Course:
+    """The learning rate of a run of so many steps."""
+    warmup = max(round(optimisation.warmup * steps), 1)
+    return Course(
+        peak=np.float32(optimisation.learning_rate),
+        warmup=np.int32(warmup),
+        steps=np.int32(max(steps, warmup + 1)),
     )
 
 

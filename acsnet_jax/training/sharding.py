@@ -13,6 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDev
 from jaxtyping import Int
 
 from acsnet_jax.training.datasets import Dataset
+from acsnet_jax.training.optimiser import Course
 from acsnet_jax.training.state import TrainState
 from acsnet_jax.training.steps import Batch, Task, as_batch, train_step
 from acsnet_jax.types import InputError
@@ -84,13 +85,21 @@ def _start(share: Any) -> int:
     return share[0].start or 0
 
 
-def compiled_train_step(task: Task, mesh: Mesh) -> Callable:
-    """`train_step` for one mesh; donates the state that goes in."""
+def compiled_train_step(task: Task, course: Course, mesh: Mesh) -> functools.partial:
+    """`train_step` of state and batch for one mesh; donates the state that goes in.
+
+    Runs of one task and mesh share the program, whatever their course.
+    """
+    return functools.partial(_jitted_train_step(task, mesh), course)
+
+
+@functools.lru_cache(maxsize=8)
+def _jitted_train_step(task: Task, mesh: Mesh) -> Callable:
     same, parts = replicated(mesh), divided(mesh)
     batch: Any = (parts,) * len(Batch._fields)
     return jax.jit(
         functools.partial(train_step, task),
-        in_shardings=(same, Batch(*batch)),
+        in_shardings=(same, same, Batch(*batch)),
         out_shardings=(same, same),
-        donate_argnums=0,
+        donate_argnums=1,
     )

@@ -1,6 +1,7 @@
 """The state of a training run, as one pytree."""
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -48,8 +49,7 @@ def create(
     key: PRNGKeyArray,
 ) -> TrainState:
     """A fresh state for images of `shape` (batch, height, width, channels)."""
-    options = _ONCE if jax.default_backend() == "cpu" else None
-    return jax.jit(functools.partial(_make, model, optimiser, shape), compiler_options=options)(key)
+    return _jitted_make()(model, optimiser, shape, key)
 
 
 def outlined(
@@ -58,6 +58,12 @@ def outlined(
     """Shapes and dtypes of what `create` gives; nothing is computed."""
     key = jax.eval_shape(lambda: jax.random.key(0))
     return jax.eval_shape(functools.partial(_make, model, optimiser, shape), key)
+
+
+@functools.cache
+def _jitted_make() -> Callable:
+    options = _ONCE if jax.default_backend() == "cpu" else None
+    return jax.jit(_make, static_argnums=(0, 1, 2), compiler_options=options)
 
 
 def _make(

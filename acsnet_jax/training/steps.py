@@ -27,6 +27,7 @@ from acsnet_jax.training.augment import (
     warp,
 )
 from acsnet_jax.training.datasets import Dataset
+from acsnet_jax.training.optimiser import Course
 from acsnet_jax.training.state import TrainState
 
 
@@ -52,7 +53,7 @@ class Task:
     Attributes:
         name: "lv", "myo" or "autoencoder".
         model: the network.
-        optimiser: of its parameters.
+        optimiser: of its parameters; its ``update`` may take ``course``.
         size: height and width of the network's input.
         augment: random changes.
         beta: weight of the losses of stages 1 and 2.
@@ -69,7 +70,7 @@ class Task:
 
 
 def train_step(
-    task: Task, state: TrainState, batch: Batch
+    task: Task, course: Course, state: TrainState, batch: Batch
 ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
     """Augment, descend once. Metrics: loss, and the mean Dice of each output ("dice_0", ...)."""
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key_data), state.step)
@@ -84,7 +85,8 @@ def train_step(
         return batch_loss(task, logits, targets, batch.weights), (logits, updates)
 
     (loss, (logits, updates)), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
-    changes, opt_state = task.optimiser.update(gradients, state.opt_state, state.params)
+    optimiser = optax.with_extra_args_support(task.optimiser)
+    changes, opt_state = optimiser.update(gradients, state.opt_state, state.params, course=course)
     state = state._replace(
         step=state.step + 1,
         params=optax.apply_updates(state.params, changes),

@@ -11,21 +11,12 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def counts():
-    return compilation.compilations()
-
-
-def test_twenty_scans_and_two_bundles_share_their_programs(counts):
-    assert counts["first scan"] > 0
-    assert counts["nineteen other scans"] == 0
-    assert counts["another bundle"] == 0
-
-
-def test_a_second_process_compiles_nothing(tmp_path):
-    """Every program of the first scan is found in the cache that the first process left."""
+def processes(tmp_path_factory):
+    """What one process counts, and another that finds the cache of the first."""
     found = []
+    cache = tmp_path_factory.mktemp("cache")
     for _ in range(2):
-        environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
+        environment = os.environ | {"XDG_CACHE_HOME": str(cache)}
         environment.pop("JAX_COMPILATION_CACHE_DIR", None)
         run = subprocess.run(
             [sys.executable, pathlib.Path(compilation.__file__).name],
@@ -36,6 +27,18 @@ def test_a_second_process_compiles_nothing(tmp_path):
             check=True,
         )
         found.append(json.loads(run.stdout.splitlines()[-1]))
-    first, second = found
+    return found
+
+
+def test_twenty_scans_and_two_bundles_share_their_programs(processes):
+    counts, _ = processes
+    assert counts["first scan"] > 0
+    assert counts["nineteen other scans"] == 0
+    assert counts["another bundle"] == 0
+
+
+def test_a_second_process_compiles_nothing(processes):
+    """Every program of the first is found in the cache that it left."""
+    first, second = processes
     assert first["missed"] > 0
     assert second["missed"] == 0 and second["hit"] > 0

@@ -19,7 +19,7 @@ from acsnet_jax.types import InputError
 from benchmarks import bad_studies
 from configs import crossvalidate as crossvalidate_config
 
-pytestmark = pytest.mark.usefixtures("standard_promotion")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("standard_promotion")]
 
 
 def tiny():

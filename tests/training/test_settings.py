@@ -7,16 +7,19 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+import optax
 import pytest
 
 from acsnet_jax.config import section
 from acsnet_jax.models import Autoencoder, ResUNet
 from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.training.augment import Augment
+from acsnet_jax.training.optimiser import adam
 from acsnet_jax.training.settings import (
     OUTPUTS,
     Optimisation,
     build_model,
+    course_of,
     from_config,
     input_size,
     settings_of,
@@ -37,7 +40,7 @@ def test_a_training_config_becomes_frozen_settings(task):
     for part in (settings, settings.data, settings.spec, settings.augment, settings.optimisation):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(part, dataclasses.fields(part)[0].name, None)
-    hash(task_of(settings, 10))  # `jit` closes over it
+    hash(task_of(settings))  # `jit` closes over it
 
 
 def test_the_designs_sizes_are_the_defaults():
@@ -105,17 +108,21 @@ def test_each_network_sees_its_own_size():
 
 
 def test_the_learning_rate_rises_and_falls():
-    """The schedule is seen through Adam: a constant gradient moves each parameter by the rate."""
+    """The course is seen through Adam: a constant gradient moves each parameter by the rate."""
     config = lv.get_config()
     config.optimisation.update(learning_rate=0.5, warmup=0.2)
-    optimiser = task_of(settings_of(config), steps=10).optimiser
+    settings = settings_of(config)
+    optimiser, course = adam(), course_of(settings.optimisation, 10)
+    assert task_of(settings).optimiser is optimiser
     state = optimiser.init(np.zeros(1, np.float32))
     update = jax.jit(optimiser.update)
     rates = []
     with jax.numpy_dtype_promotion("standard"):  # Optax's Adam mixes integers and floats
         for _ in range(11):
-            change, state = update(np.ones(1, np.float32), state)
+            change, state = update(np.ones(1, np.float32), state, course=course)
             rates.append(-float(change[0]))
+    schedule = optax.warmup_cosine_decay_schedule(0.0, 0.5, warmup_steps=2, decay_steps=10)
+    np.testing.assert_allclose(rates, np.stack([schedule(step) for step in range(11)]), atol=1e-5)
     # Two steps of warm-up from 0, then a half cosine over eight steps down to 0.
     cosine = 0.5 * (1 + np.cos(np.pi * np.arange(9) / 8)) / 2
     np.testing.assert_allclose(rates, [0, 0.25, *cosine], atol=1e-5)
@@ -132,10 +139,10 @@ def test_stages_1_and_2_may_compute_in_bfloat16_and_predict_in_float32():
     config = myo.get_config()
     config.optimisation.compute = "bfloat16"
     settings = settings_of(config)
-    trained, kept = task_of(settings, 10).model, settings.model
+    trained, kept = task_of(settings).model, settings.model
     assert isinstance(trained, ResUNet) and isinstance(kept, ResUNet)
     assert (trained.dtype, kept.dtype) == (jnp.bfloat16, jnp.float32)
     config = autoencoder.get_config()
     config.optimisation.compute = "bfloat16"
     with pytest.raises(InputError, match="stages 1 and 2"):
-        task_of(settings_of(config), 10)
+        task_of(settings_of(config))

@@ -19,7 +19,7 @@ TINY_GB = 1e-6
 
 def is_mapped(array):
     while array is not None and not isinstance(array, np.memmap):
-        array = array.base
+        array = getattr(array, "base", None)
     return array is not None
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from acsnet_jax.models import Autoencoder, ResUNet
 from acsnet_jax.training.augment import NOTHING, Augment
+from acsnet_jax.training.optimiser import Course
 from acsnet_jax.training.sharding import compiled_train_step, data_mesh, divided, replicated
 from acsnet_jax.training.state import TrainState
 from acsnet_jax.training.steps import Batch, Task, batch_loss, eval_step, prepare, train_step
@@ -34,9 +35,12 @@ AUTOENCODER = Task(
 )
 
 
+COURSE = Course(np.float32(0.1), np.int32(1), np.int32(2))  # plain gradient descent has its own
+
+
 @functools.cache
 def compiled(task):
-    return jax.jit(functools.partial(train_step, task))
+    return jax.jit(functools.partial(train_step, task, COURSE))
 
 
 def fresh_state(task):
@@ -163,7 +167,7 @@ def test_nothing_counted_moves_nothing():
 def test_two_devices_do_what_one_does():
     mesh = data_mesh(4)
     assert mesh.devices.size == 2
-    sharded = compiled_train_step(MYO, mesh)
+    sharded = compiled_train_step(MYO, COURSE, mesh)
     alone, batch = fresh_state(MYO), make_batch()
     together = jax.device_put(alone, replicated(mesh))
     expected, metrics = {}, {}
