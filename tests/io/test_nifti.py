@@ -1,4 +1,5 @@
 import gzip
+import itertools
 import struct
 import time
 import tracemalloc
@@ -221,6 +222,40 @@ def test_intensities_not_finite(tmp_path, value):
     array[0, 0, 2] = value
     with pytest.raises(InputError, match="slice 3 of 5"):
         read_nifti(save(tmp_path / "i.nii", array, oblique(8.0)))
+
+
+AXES = [
+    [*zip(order, signs, strict=True)]
+    for order in itertools.permutations(range(3))
+    for signs in itertools.product((1, -1), repeat=3)
+]
+"""All 48 orders of the axes of a file: which one, and whether it is mirrored."""
+
+
+@pytest.mark.parametrize(
+    "axes", AXES, ids=lambda axes: "".join("-+"[s > 0] + "crs"[a] for a, s in axes)
+)
+def test_every_order_of_the_axes_is_read_and_written_back_or_refused(tmp_path, axes):
+    array = np.random.default_rng(0).permutation(600).reshape(10, 12, 5).astype(np.int16)
+    turned = nibabel.orientations.apply_orientation(array, axes)
+    affine = oblique(8.0) @ nibabel.orientations.inv_ornt_aff(axes, array.shape)
+    path = save(tmp_path / "i.nii", turned, affine)
+    if axes[2][0] != 2:
+        with pytest.raises(InputError, match=r"i\.nii: slices seem to lie along axis .*come last"):
+            read_nifti(path)
+        return
+    scan = read_nifti(path)
+    assert scan.spacing_mm == ((1.5, 1.25) if axes[0][0] == 0 else (1.25, 1.5))
+    slices, rows, columns = (x.ravel() for x in np.indices(scan.image.shape))
+    patient = scan.affine @ np.stack([columns, rows, slices, np.ones_like(rows)])
+    voxel = np.rint(np.linalg.inv(oblique(8.0)) @ patient).astype(int)[:3]
+    np.testing.assert_array_equal(scan.image.ravel(), array[*voxel])
+    assert (np.diff(scan.affine[:3, 2] @ APEX * np.arange(5)) < 0).all()  # the apex comes first
+
+    write_mask(tmp_path / "mask.nii", scan.image > 300, scan)
+    mask = load_nifti(tmp_path / "mask.nii")
+    np.testing.assert_array_equal(np.asarray(mask.dataobj) > 0, turned > 300)
+    np.testing.assert_allclose(mask.affine, affine, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["i.nii", "i.nii.gz"])
