@@ -16,6 +16,7 @@ from scipy import ndimage
 from acsnet_jax.preprocess.orient import apply_turn, invert_turn, standard_turn, swaps_axes
 from acsnet_jax.types import Scan, Spacing
 
+_ROUNDING = 1e-3  # pixels; a NIfTI copy of a DICOM stack has its spacing in single precision
 
 class Grid(NamedTuple):
     """How the working grid lies over a scan's own.
@@ -82,8 +83,8 @@ def grid_over(
         shape, spacing = (shape[1], shape[0]), (spacing[1], spacing[0])
     if spacing_mm is not None:
         shape = (
-            math.ceil(shape[0] * spacing[0] / spacing_mm - 1e-6),
-            math.ceil(shape[1] * spacing[1] / spacing_mm - 1e-6),
+            math.ceil(shape[0] * spacing[0] / spacing_mm - _ROUNDING),
+            math.ceil(shape[1] * spacing[1] / spacing_mm - _ROUNDING),
         )
         spacing = (spacing_mm, spacing_mm)
     return Grid(turn, native_shape, native_spacing_mm, shape, spacing)

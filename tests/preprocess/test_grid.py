@@ -199,6 +199,14 @@ def test_masks_of_any_origin_are_turned_and_resampled(turn):
     assert dice(to_native(working.astype(np.float32), grid) >= 0.5, mask) > 0.97
 
 
+@pytest.mark.parametrize("spacing", [(1.2, 1.8), (1.4, 0.7), (1.0 / 3.0, 1.1)])
+def test_spacings_of_single_precision_have_the_same_grid(spacing):
+    rounded = float(np.float32(spacing[0])), float(np.float32(spacing[1]))
+    for size in range(50, 400):
+        shape = grid_over((size, size), spacing, 2.0).shape
+        assert grid_over((size, size), rounded, 2.0).shape == shape
+
+
 @pytest.mark.parametrize("spacing", [0.5, 1.1, 1.7, 4.0])
 def test_no_mask_vanishes_on_the_working_grid(spacing):
     grid = grid_over((31, 33), (1.0, 1.0), spacing)
