@@ -10,9 +10,6 @@ the compiler had to build.
 
 import collections
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 
@@ -38,24 +35,15 @@ def main(_) -> None:
         print(json.dumps(one_process(time.time())))
         return
     with tempfile.TemporaryDirectory() as cache:
-        first, second = (timed_process(cache) for _ in range(2))
+        options = [f"--bundle={_BUNDLE.value}"]
+        first, second = (
+            record.timed_process("benchmarks.first_result", options, cache) for _ in range(2)
+        )
     rows = [(name, *process.values()) for name, process in (("first", first), ("second", second))]
     record.print_table(("process", *first), rows)
     results = {"slices": _SLICES, "pixels": _PIXELS, "first": first, "second": second}
     results["seconds_ratio"] = first["seconds"] / second["seconds"]
     print(record.write("first_result", results, folder=record.OUT.value))
-
-
-def timed_process(cache: str) -> dict[str, float]:
-    """One process from its start to its end, with what it says of itself."""
-    environment = os.environ | {"XDG_CACHE_HOME": cache}
-    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
-    start = time.time()
-    command = [sys.executable, "-m", "benchmarks.first_result", f"--bundle={_BUNDLE.value}"]
-    command.append(f"--started={start}")
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    seconds = time.time() - start
-    return {"seconds": seconds, **json.loads(run.stdout.splitlines()[-1])}
 
 
 def one_process(imported: float) -> dict[str, float]:

@@ -11,11 +11,8 @@ after it.
 
 import json
 import logging
-import os
 import pathlib
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from typing import Any
@@ -60,7 +57,7 @@ def main(_) -> None:
             write_dicom(scan, root / "all" / str(patient))
         shutil.copytree(root / "all" / "0", root / "one" / "0")
         first, second, many = (
-            timed_process(root / name, root / "cache") for name in ("one", "one", "all")
+            _timed(root / name, root / "cache") for name in ("one", "one", "all")
         )
     rows = [_row(name, one) for name, one in (("first", first), ("second", second))]
     warm = {**many, "studies": many["studies"][1:]}
@@ -82,16 +79,9 @@ def main(_) -> None:
     print(record.write("inference", results, folder=record.OUT.value))
 
 
-def timed_process(studies: pathlib.Path, cache: pathlib.Path) -> dict[str, Any]:
-    """One process from its start to its end, with what it says of itself."""
-    environment = os.environ | {"XDG_CACHE_HOME": str(cache)}
-    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
-    start = time.time()
-    command = [sys.executable, "-m", "benchmarks.inference", f"--bundle={_BUNDLE.value}"]
-    command += [f"--input={studies}", f"--started={start}"]
-    run = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    seconds = time.time() - start
-    return {"seconds": seconds, **json.loads(run.stdout.splitlines()[-1])}
+def _timed(studies: pathlib.Path, cache: pathlib.Path) -> dict[str, Any]:
+    options = [f"--bundle={_BUNDLE.value}", f"--input={studies}"]
+    return record.timed_process("benchmarks.inference", options, cache)
 
 
 def one_process(bundle_folder: pathlib.Path, root: pathlib.Path) -> dict[str, Any]:

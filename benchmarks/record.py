@@ -1,10 +1,13 @@
 """What every benchmark states and writes: hardware, versions, best times, one JSON file."""
 
 import importlib.metadata
+import json
 import os
 import pathlib
 import platform
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -32,6 +35,23 @@ def best_seconds(run: Callable[[], Any], *, repeats: int = 4) -> float:
         jax.block_until_ready(run())
         times.append(time.perf_counter() - start)
     return min(times)
+
+
+def timed_process(module: str, options: Sequence[str], cache: str | pathlib.Path) -> dict[str, Any]:
+    """One process of a benchmark from its start to its end, with what it says of itself.
+
+    Args:
+        module: its name; prints one line of JSON last, and takes ``--started``, when it began.
+        options: further flags.
+        cache: folder of compiled programs.
+    """
+    environment = os.environ | {"XDG_CACHE_HOME": str(cache)}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    start = time.time()
+    command = [sys.executable, "-m", module, *options, f"--started={start}"]
+    run = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    seconds = time.time() - start
+    return {"seconds": seconds, **json.loads(run.stdout.splitlines()[-1])}
 
 
 def program_mib(function: Callable, *arguments: Any) -> float:

@@ -18,6 +18,7 @@ from acsnet_jax.types import Scan, Spacing
 
 _ROUNDING = 1e-3  # pixels; a NIfTI copy of a DICOM stack has its spacing in single precision
 
+
 class Grid(NamedTuple):
     """How the working grid lies over a scan's own.
 

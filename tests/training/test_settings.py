@@ -41,6 +41,7 @@ def test_a_training_config_becomes_frozen_settings(task):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(part, dataclasses.fields(part)[0].name, None)
     hash(task_of(settings))  # `jit` closes over it
+    assert task_of(settings) == task_of(settings)  # so that a second run finds its program
 
 
 def test_the_designs_sizes_are_the_defaults():

@@ -102,6 +102,15 @@ def test_a_fixed_batch_is_learnt():
     assert metrics["dice_0"] > 0.8
 
 
+def test_runs_of_any_length_and_rate_share_a_program():
+    longer = Course(np.float32(0.02), np.int32(5), np.int32(700))
+    one, other = (compiled_train_step(MYO, course, data_mesh(4)) for course in (COURSE, longer))
+    assert one.func is other.func
+    for step in (one, other):
+        step(fresh_state(MYO), make_batch())
+    assert one.func._cache_size() == 1
+
+
 def test_a_step_is_pure():
     state, batch = fresh_state(MYO), make_batch()
     kept = jax.tree.map(np.array, state)
