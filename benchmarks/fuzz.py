@@ -5,14 +5,18 @@
 
 Every input is read in a process of its own making, which may take 10 s and 1 GiB. It has to end in
 a sound result or in a refusal of one line. Prints a table and each new kind of failure with the
-command that reproduces it; exits with status 1 if there was any.
+command that reproduces it; exits with status 1 if there was any. A run that was stopped goes on
+from what stands in ``FILE.trials.jsonl``.
 """
 
 import collections
+import concurrent.futures
+import json
 import logging
 import multiprocessing
 import os
 import pathlib
+import queue
 import re
 import resource
 import shlex
@@ -30,6 +34,7 @@ from absl import app, flags
 from tqdm import tqdm
 
 from acsnet_jax.files import write_json
+from acsnet_jax.types import InputError
 from benchmarks import hard_inputs, record
 from benchmarks.mutations import damage
 
@@ -37,6 +42,7 @@ _INPUTS = flags.DEFINE_integer("inputs", 2000, "Number of damaged inputs, over a
 _SEED = flags.DEFINE_integer("seed", 0, "Of the damage.")
 _KINDS = flags.DEFINE_list("kinds", [*hard_inputs.KINDS], "Kinds of input.")
 _ONLY = flags.DEFINE_integer("only", -1, "One input by its number; as many kinds as in the run.")
+_PROCESSES = flags.DEFINE_integer("processes", 1, "That read side by side.")
 _KEEP = flags.DEFINE_string("keep", "", "Folder that inputs which failed are copied to.")
 _OUTPUT = flags.DEFINE_string("output", "", "JSON file of the results.")
 
@@ -80,22 +86,77 @@ def main(_) -> None:
         folder = pathlib.Path(temporary)
         sound = hard_inputs.write_sound(folder / "sound", _KINDS.value)
         indices = range(_INPUTS.value) if _ONLY.value < 0 else [_ONLY.value]
-        trials = []
+        kept = pathlib.Path(_OUTPUT.value).with_suffix(".trials.jsonl") if _OUTPUT.value else None
+        trials = [] if kept is None else earlier_trials(kept)
+        left = sorted(set(indices) - {trial.number for trial in trials})
         for trial in tqdm(
-            run(sound, indices, _SEED.value, folder / "work", keep=_KEEP.value),
+            side_by_side(sound, left, _SEED.value, folder / "work", keep=_KEEP.value),
+            initial=len(indices) - len(left),
             total=len(indices),
             unit="input",
             mininterval=5,
         ):
             trials.append(trial)
+            if kept is not None:
+                with kept.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps([*trial]) + "\n")
             if trial.failed and signature(trial) not in {signature(one) for one in trials[:-1]}:
                 tqdm.write(f"--- {reproduce(trial)}\n{trial.outcome}: {trial.said}")
+    trials.sort()
     results = summary(trials)
     record.print_table(("kind", "inputs", "read", "refused", "failed", "s", "MiB"), rows(trials))
     print(f"worst: {results['worst_seconds']:.2f} s, {results['worst_mib']:.0f} MiB")
     if _OUTPUT.value:
         write_json(results, pathlib.Path(_OUTPUT.value))
+    if kept is not None:
+        kept.unlink(missing_ok=True)
     sys.exit(int(bool(results["failures"])))
+
+
+def earlier_trials(path: pathlib.Path) -> list[Trial]:
+    """What an earlier run with the same flags left behind; the last line may be half.
+
+    Raises:
+        InputError: it is of another seed or of other kinds.
+    """
+    flags_now = {"seed": _SEED.value, "kinds": _KINDS.value}
+    if not path.exists():
+        path.write_text(json.dumps(flags_now) + "\n", encoding="utf-8")
+        return []
+    first, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    if json.loads(first) != flags_now:
+        raise InputError(f"{path}: of another seed or other kinds: remove it, or name another file")
+    whole = [line for line in lines if line.endswith("\n")]
+    path.write_text(first + "".join(whole), encoding="utf-8")
+    return [Trial(*json.loads(line)) for line in whole]
+
+
+def side_by_side(
+    sound: dict[str, pathlib.Path],
+    indices: Sequence[int],
+    seed: int,
+    folder: pathlib.Path,
+    *,
+    keep: str = "",
+) -> Iterator[Trial]:
+    """As `run`, by several processes; in the order in which they end."""
+    found: queue.SimpleQueue[Trial] = queue.SimpleQueue()
+
+    def work(part: Sequence[int]) -> None:
+        for trial in run(sound, part, seed, folder, keep=keep):
+            found.put(trial)
+
+    count = _PROCESSES.value
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        working = {pool.submit(work, indices[first::count]) for first in range(count)}
+        while working:
+            done, working = concurrent.futures.wait(working, timeout=0.1)
+            while not found.empty():
+                yield found.get()
+            for one in done:
+                one.result()  # raises what stopped it
+        while not found.empty():
+            yield found.get()
 
 
 def run(

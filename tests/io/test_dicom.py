@@ -633,7 +633,7 @@ def test_nested_sequences(tmp_path, depth, closed):
         _bad(tmp_path, r"IM02\.dcm")
 
 
-@pytest.mark.parametrize("tag", [b"\x02\0\x02\0", b"\x08\0\x16\0", b"\x20\0\x0d\0"])
+@pytest.mark.parametrize("tag", [b"\x02\0\0\0", b"\x02\0\x02\0", b"\x08\0\x16\0", b"\x20\0\x0d\0"])
 def test_a_sequence_in_the_place_of_a_value_is_never_printed(tmp_path, tag):
     path = write_stack(tmp_path) / "IM02.dcm"
     content = path.read_bytes()

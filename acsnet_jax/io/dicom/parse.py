@@ -44,6 +44,7 @@ _MOST_VALUE = 2**27  # bytes; a slice of 4096 x 4096 in double precision
 _MOST_READS = 2**20  # of a file; a header of a thousand frames takes a third
 _CHUNK = 2**20
 _PREAMBLE = 132
+_NESTED_LENGTH = b"\x02\0\0\0SQ"
 _DEFLATED = DeflatedExplicitVRLittleEndian.encode()
 _PLAIN = ExplicitVRLittleEndian.encode().ljust(len(_DEFLATED), b"\0")
 
@@ -52,13 +53,18 @@ def open_dicom(path: pathlib.Path) -> io.BufferedReader:
     """The file, or what it says when inflated; to be closed.
 
     Raises:
-        InputError: it inflates to more than `MOST_INFLATED` bytes, or its end is missing.
+        InputError: it inflates to more than `MOST_INFLATED` bytes, its end is missing, or a
+            sequence stands for the length of what comes before the data set.
     """
     file = _Limited(io.FileIO(path))
-    start = file.read(_PREAMBLE + 12)
-    if start[128:136] == b"DICM\x02\0\0\0" and len(start) == _PREAMBLE + 12:
+    start = file.read(_MOST_META)
+    if _NESTED_LENGTH in start:  # pydicom would print it while it parses, see `check_nesting`
+        file.close()
+        raise InputError(f"{path}: damaged DICOM file, its header has no length: copy it again")
+    if start[128:136] == b"DICM\x02\0\0\0" and len(start) >= _PREAMBLE + 12:
         (length,) = struct.unpack_from("<I", start, _PREAMBLE + 8)
-        meta = start + file.read(min(length, _MOST_META))
+        meta = start[: _PREAMBLE + 12 + length]
+        file.seek(len(meta))
         if _DEFLATED in meta:
             with file:
                 inflated = _inflated(file, path)
@@ -107,7 +113,11 @@ def parse(path: pathlib.Path, keywords: tuple[str, ...]) -> Dataset:
 
 
 def check_nesting(element: DataElement | RawDataElement | None) -> None:
-    """Raises ValueError where a sequence stands in the place of a value: its text has no end."""
+    """Raises ValueError where a sequence stands in the place of a value: its text has no end.
+
+    Where an item of a nested sequence cannot be read, pydicom's text of it holds a traceback for
+    each level, and in each all those below.
+    """
     if element is None or element.VR != "SQ" or not dictionary_has_tag(element.tag):
         return
     if dictionary_VR(element.tag) != "SQ":
