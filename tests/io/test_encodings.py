@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pydicom
 import pytest
+from pydicom.errors import InvalidDicomError
 from pydicom.pixels.processing import apply_rescale
 from pydicom.uid import MRImageStorage
 
@@ -37,7 +38,7 @@ def is_grey_picture(path):
                 and dataset.get("NumberOfFrames", 1) in (None, 1)
                 and dataset.BitsAllocated in (8, 16)
             )
-    except (AttributeError, pydicom.errors.InvalidDicomError):
+    except (AttributeError, InvalidDicomError):
         return False
 
 

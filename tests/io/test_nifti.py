@@ -255,6 +255,7 @@ def test_every_order_of_the_axes_is_read_and_written_back_or_refused(tmp_path, a
     write_mask(tmp_path / "mask.nii", scan.image > 300, scan)
     mask = load_nifti(tmp_path / "mask.nii")
     np.testing.assert_array_equal(np.asarray(mask.dataobj) > 0, turned > 300)
+    assert mask.affine is not None
     np.testing.assert_allclose(mask.affine, affine, atol=1e-4)
 
 
