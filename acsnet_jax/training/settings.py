@@ -163,7 +163,16 @@ def make_task(
 
 
 def course_of(optimisation: Optimisation, steps: int) -> Course:
-    """The learning rate of a run of so many steps."""
+    """The learning rate of a run of so many steps.
+
+    Raises:
+        InputError: the warm-up is no share of them.
+    """
+    if not 0 <= optimisation.warmup < 1:
+        raise InputError(
+            f"optimisation.warmup is {optimisation.warmup}: give a share of all steps, from 0 to "
+            "below 1"
+        )
     warmup = max(round(optimisation.warmup * steps), 1)
     return Course(
         peak=np.float32(optimisation.learning_rate),

@@ -129,6 +129,12 @@ def test_the_learning_rate_rises_and_falls():
     np.testing.assert_allclose(rates, [0, 0.25, *cosine], atol=1e-5)
 
 
+@pytest.mark.parametrize("warmup", [-0.1, 1.0, 5.0])
+def test_a_warm_up_is_a_share_of_all_steps(warmup):
+    with pytest.raises(InputError, match=f"optimisation.warmup is {warmup}: give a share"):
+        course_of(Optimisation(warmup=warmup), 10)
+
+
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("[a-z]*.py")), ids=lambda path: path.stem)
 def test_each_config_begins_with_its_command(path):
     docstring = ast.get_docstring(ast.parse(path.read_text()))
