@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
@@ -90,7 +90,11 @@ def main(_) -> None:
         trials = [] if kept is None else earlier_trials(kept)
         left = sorted(set(indices) - {trial.number for trial in trials})
         for trial in tqdm(
-            side_by_side(sound, left, _SEED.value, folder / "work", keep=_KEEP.value),
+            side_by_side(
+                lambda part: run(sound, part, _SEED.value, folder / "work", keep=_KEEP.value),
+                left,
+                _PROCESSES.value,
+            ),
             initial=len(indices) - len(left),
             total=len(indices),
             unit="input",
@@ -106,9 +110,8 @@ def main(_) -> None:
     results = summary(trials)
     record.print_table(("kind", "inputs", "read", "refused", "failed", "s", "MiB"), rows(trials))
     print(f"worst: {results['worst_seconds']:.2f} s, {results['worst_mib']:.0f} MiB")
-    if _OUTPUT.value:
-        write_json(results, pathlib.Path(_OUTPUT.value))
     if kept is not None:
+        write_json(results, pathlib.Path(_OUTPUT.value))
         kept.unlink(missing_ok=True)
     sys.exit(int(bool(results["failures"])))
 
@@ -132,21 +135,21 @@ def earlier_trials(path: pathlib.Path) -> list[Trial]:
 
 
 def side_by_side(
-    sound: dict[str, pathlib.Path],
-    indices: Sequence[int],
-    seed: int,
-    folder: pathlib.Path,
-    *,
-    keep: str = "",
+    read: Callable[[Sequence[int]], Iterator[Trial]], indices: Sequence[int], count: int
 ) -> Iterator[Trial]:
-    """As `run`, by several processes; in the order in which they end."""
+    """Trials in the order in which they end.
+
+    Args:
+        read: as `run`, of some of the inputs.
+        indices: numbers of the inputs.
+        count: how many reads go on at once.
+    """
     found: queue.SimpleQueue[Trial] = queue.SimpleQueue()
 
     def work(part: Sequence[int]) -> None:
-        for trial in run(sound, part, seed, folder, keep=keep):
+        for trial in read(part):
             found.put(trial)
 
-    count = _PROCESSES.value
     with concurrent.futures.ThreadPoolExecutor(count) as pool:
         working = {pool.submit(work, indices[first::count]) for first in range(count)}
         while working:
@@ -155,8 +158,6 @@ def side_by_side(
                 yield found.get()
             for one in done:
                 one.result()  # raises what stopped it
-        while not found.empty():
-            yield found.get()
 
 
 def run(

@@ -50,16 +50,17 @@ def test_inputs_are_read_in_turn_by_one_process(tmp_path):
 @pytest.fixture
 def given(monkeypatch):
     """Flags of the command, parsed or not."""
-    for name, value in (("_SEED", 3), ("_KINDS", ["nifti"]), ("_PROCESSES", 2)):
+    for name, value in (("_SEED", 3), ("_KINDS", ["nifti"])):
         monkeypatch.setattr(fuzz, name, types.SimpleNamespace(value=value))
 
 
-def test_several_processes_read_what_one_does(tmp_path, given):
+def test_several_processes_read_what_one_does(tmp_path):
     sound = hard_inputs.write_sound(tmp_path / "sound", ["nifti", "store"])
-    alone, together = (
-        sorted(read(sound, range(5), 3, tmp_path / "work"))
-        for read in (fuzz.run, fuzz.side_by_side)
-    )
+
+    def read(part):
+        return fuzz.run(sound, part, 3, tmp_path / "work")
+
+    alone, together = sorted(read(range(5))), sorted(fuzz.side_by_side(read, range(5), 2))
     assert [trial[:4] for trial in together] == [trial[:4] for trial in alone]
 
 
