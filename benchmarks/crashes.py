@@ -1,14 +1,14 @@
 """Kill commands at random moments, give them again, and compare with a run that nobody disturbed.
 
-    python -m benchmarks.crashes --kills=50 --moments_seed=0
+    python -m benchmarks.crashes --kills=50 --processes=2 --work=DIR
 
 Six commands on phantoms, with networks of a few filters: prepare, train, fit_latent, predict,
-evaluate and correct. Each is run twice without a kill; then, for each kill, started in an empty
-folder, ended by SIGKILL at a moment drawn from its whole time, and given again. After the kill
-every visible file has to be whole; the second run has to end well, and its files have to equal
+evaluate and correct. Each is run at least twice without a kill; then, for each kill, started in an
+empty folder, ended by SIGKILL at a moment drawn from its whole time, and given again. After the
+kill every visible file has to be whole; the second run has to end well, and its files have to equal
 those of the undisturbed run: arrays of .npz and .nii.gz, bytes of all others. What differs between
-the two undisturbed runs (times, identifiers) is not compared, and named. The exit status is 1 if
-anything broke.
+undisturbed runs (times, identifiers) is not compared, and named. The exit status is 1 if anything
+broke. What a kill broke stays in the folder ``--work``, from which a run that was stopped goes on.
 """
 
 import contextlib
@@ -16,16 +16,19 @@ import dataclasses
 import hashlib
 import json
 import logging
+import multiprocessing
 import os
 import pathlib
+import shutil
 import signal
 import sys
 import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import jax
 import matplotlib.image
@@ -35,7 +38,7 @@ from absl import app, flags
 
 from acsnet_jax.app import use_compilation_cache
 from acsnet_jax.config import Config
-from acsnet_jax.files import read_json, write_arrays
+from acsnet_jax.files import read_json, write_arrays, write_json
 from acsnet_jax.io import read_scan, write_segmentation
 from acsnet_jax.io.dicom.parse import PYDICOM_ERRORS
 from acsnet_jax.io.nifti import open_nifti
@@ -62,11 +65,14 @@ _NAMES = ("prepare", "train", "fit_latent", "predict", "evaluate", "correct")
 _KILLS = flags.DEFINE_integer("kills", 3, "Of each command.")
 _SEED = flags.DEFINE_integer("moments_seed", 0, "Of the moments.")
 _COMMANDS = flags.DEFINE_list("commands", [*_NAMES], "Which of the six.")
+_WORK = flags.DEFINE_string("work", "", "Folder to go on from; by default one that is removed.")
+flags.declare_key_flag("processes")
 flags.declare_key_flag("out")
 
 _DAMAGE = (*PYDICOM_ERRORS, AssertionError, EOFError, OSError, SyntaxError, ValueError)
 
 Run = Callable[[pathlib.Path], Any]
+T = TypeVar("T")
 
 
 def tiny_study() -> Config:
@@ -283,71 +289,227 @@ def contents(folder: pathlib.Path) -> dict[str, str]:
     return {name: content(path) for name, path in visible(folder).items()}
 
 
-def study(name: str, run: Run, root: pathlib.Path, kills: int, rng: np.random.Generator) -> dict:
-    """A command's row of the table."""
-    expected: list[dict[str, str]] = []
-    seconds = []
-    for number in range(2):
-        folder = root / name / f"whole_{number}"
-        folder.parent.mkdir(exist_ok=True)
-        ended = in_process(lambda: run(folder), root / f"{name}.log")  # noqa: B023
-        if ended.status:
-            raise RuntimeError(f"{name} fails undisturbed: {(root / f'{name}.log').read_text()}")
-        expected.append(contents(folder))
-        seconds.append(ended.seconds)
-    same = {key for key, value in expected[0].items() if expected[1].get(key) == value}
-    row: dict[str, Any] = {"command": name, "kills": 0, "late": 0}
-    row |= {"whole": 0, "completed": 0, "equal": 0}
-    row |= {"seconds": min(seconds), "compared": len(same)}
-    row["not_compared"] = sorted(expected[0].keys() - same)
-    row["wrong"] = []
-    for number in range(kills):
-        folder = root / name / str(number)
-        moment = rng.uniform(0, min(seconds))
-        first = in_process(lambda: run(folder), root / f"{name}.log", most_s=moment)  # noqa: B023
-        row["kills"] += 1
-        row["late"] += first.status != -signal.SIGKILL  # it had ended
-        damaged = broken(folder)
-        row["whole"] += not damaged
-        row["wrong"] += [f"kill {number} after {moment:.2f} s left {one}" for one in damaged]
-        if first.status != -signal.SIGKILL and name == "fit_latent":
-            again = Ended(0, 0.0)  # a bundle that is there is refused, as it should be
-        else:
-            again = in_process(lambda: run(folder), root / f"{name}.log")  # noqa: B023
-        row["completed"] += again.status == 0
-        if again.status:
-            last = (root / f"{name}.log").read_text().strip().splitlines()[-1:]
-            row["wrong"].append(f"kill {number} after {moment:.2f} s: the re-run says {last}")
-            continue
-        found = contents(folder)
-        differ = sorted(key for key in same if found.get(key) != expected[0][key])
-        differ += sorted(found.keys() - expected[0].keys())
-        row["equal"] += not differ
-        row["wrong"] += [f"kill {number} after {moment:.2f} s: {differ[:5]} differ"] * bool(differ)
-    return row
+def side_by_side(do: Callable[[int], T], numbers: Sequence[int], count: int) -> Iterator[T]:
+    """What ``do`` makes of each number, in the order in which they end.
+
+    Args:
+        do: done in processes that are forked here; its results are sent back.
+        numbers: the processes take turns.
+        count: how many processes.
+
+    Raises:
+        RuntimeError: one of them died.
+    """
+    context = multiprocessing.get_context("fork")
+    pipes, workers = [], []
+    for first in range(count):
+        ours, theirs = context.Pipe(duplex=False)
+        work = (theirs, do, numbers[first::count])
+        workers.append(context.Process(target=_send, args=work, daemon=True))
+        workers[-1].start()
+        theirs.close()
+        pipes.append(ours)
+    while pipes:
+        for pipe in wait(pipes):
+            assert isinstance(pipe, Connection)
+            try:
+                result = pipe.recv()
+            except EOFError:
+                pipes.remove(pipe)
+            else:
+                yield result
+    for worker in workers:
+        worker.join()
+        if worker.exitcode:
+            raise RuntimeError("a process that disturbs commands died: its words stand above")
+
+
+def _send(pipe: Connection, do: Callable[[int], Any], numbers: Sequence[int]) -> None:
+    for number in numbers:
+        pipe.send(do(number))
+
+
+class Undisturbed(NamedTuple):
+    """What runs without a kill have in common.
+
+    Attributes:
+        seconds: of the fastest.
+        same: digests of files that are equal in all, by name.
+        differ: names of files that are not.
+    """
+
+    seconds: float
+    same: dict[str, str]
+    differ: list[str]
+
+
+def undisturbed(run: Run, folder: pathlib.Path, processes: int) -> Undisturbed:
+    """Run a command twice, or twice as often as runs go on side by side; the first may compile.
+
+    Raises:
+        RuntimeError: it fails; says what it said.
+    """
+
+    def once(number: int) -> tuple[Ended, str, dict[str, str]]:
+        place, log = folder / f"whole_{number}", folder / f"whole_{number}.log"
+        shutil.rmtree(place, ignore_errors=True)  # of a benchmark that was stopped
+        ended = in_process(lambda: run(place), log)
+        return ended, log.read_text(), {} if ended.status else contents(place)
+
+    folder.mkdir(parents=True, exist_ok=True)
+    seconds, found = [], []
+    for beginning in (0, processes):
+        numbers = range(beginning, beginning + processes)
+        for ended, words, files in side_by_side(once, numbers, processes):
+            if ended.status:
+                raise RuntimeError(f"{folder.name} fails undisturbed: {words}")
+            seconds.append(ended.seconds)
+            found.append(files)
+    same = dict(set.intersection(*(set(files.items()) for files in found)))
+    differ = sorted({name for files in found for name in files} - same.keys())
+    return Undisturbed(min(seconds), same, differ)
+
+
+class Trial(NamedTuple):
+    """One kill and what came after it.
+
+    Attributes:
+        command: its name.
+        number: from 0, of the command.
+        moment: of the kill, in seconds.
+        late: the command had ended.
+        damaged: files that were not whole then, and why.
+        failed: the last words of the second run, if it failed.
+        differ: files that do not equal those of an undisturbed run.
+    """
+
+    command: str
+    number: int
+    moment: float
+    late: bool
+    damaged: list[str]
+    failed: str
+    differ: list[str]
+
+    def wrong(self) -> list[str]:
+        """What broke, in lines."""
+        which = f"{self.command}, kill {self.number} after {self.moment:.2f} s"
+        found = [f"{which} left {one}" for one in self.damaged]
+        if self.failed:
+            found.append(f"{which}: the second run says {self.failed}")
+        if self.differ:
+            found.append(f"{which}: {self.differ[:5]} differ")
+        return found
+
+
+def attempt(
+    run: Run, folder: pathlib.Path, number: int, moment: float, expected: Undisturbed
+) -> Trial:
+    """Kill a command after some seconds, and give it again.
+
+    Args:
+        run: the command.
+        folder: bears its name; what a kill broke is left there.
+        number: of the kill.
+        moment: in seconds.
+        expected: what its files hold if nobody disturbs it.
+    """
+    place, log = folder / str(number), folder / f"{number}.log"
+    shutil.rmtree(place, ignore_errors=True)  # of a benchmark that was stopped
+    first = in_process(lambda: run(place), log, most_s=moment)
+    late = first.status != -signal.SIGKILL
+    damaged, failed, differ = broken(place), "", []
+    # A bundle that is there is refused, as it should be.
+    refused = late and folder.name == "fit_latent"
+    if not refused and in_process(lambda: run(place), log).status:
+        failed = (log.read_text().strip().splitlines() or ["nothing"])[-1]
+    else:
+        found = contents(place)
+        differ = [name for name, held in expected.same.items() if found.get(name) != held]
+        differ += found.keys() - expected.same.keys() - {*expected.differ}
+    trial = Trial(folder.name, number, moment, late, damaged, failed, sorted(differ))
+    if not trial.wrong():
+        shutil.rmtree(place, ignore_errors=True)
+        log.unlink()
+    return trial
+
+
+def study(
+    run: Run, folder: pathlib.Path, moments: Sequence[float], *, processes: int = 1
+) -> tuple[dict[str, Any], list[str]]:
+    """A command's row of the table, and what broke.
+
+    Args:
+        run: the command.
+        folder: bears its name; undisturbed runs and trials that are there are not made again.
+        moments: of the kills, as shares of its whole time.
+        processes: how many runs go on side by side.
+
+    Raises:
+        InputError: trials that are there are of other moments.
+        RuntimeError: the command fails undisturbed.
+    """
+    name = folder.name
+    if (folder / "undisturbed.json").exists():
+        expected = Undisturbed(*read_json(folder / "undisturbed.json"))
+    else:
+        expected = undisturbed(run, folder, processes)
+        write_json([*expected], folder / "undisturbed.json")
+    kept = record.Kept(folder / "trials.jsonl", {"moments": [*moments]})
+    trials = [Trial(*row) for row in kept.rows]
+    done = {trial.number for trial in trials}
+    left = [number for number in range(len(moments)) if number not in done]
+
+    def disturb(number: int) -> Trial:
+        return attempt(run, folder, number, moments[number] * expected.seconds, expected)
+
+    for trial in side_by_side(disturb, left, processes):
+        kept.add(trial)
+        trials.append(trial)
+        print(*(trial.wrong() or [f"{name}, kill {trial.number}: equal"]), sep="\n", flush=True)
+    row = {
+        "command": name,
+        "kills": len(trials),
+        "late": sum(trial.late for trial in trials),
+        "whole": sum(not trial.damaged for trial in trials),
+        "completed": sum(not trial.failed for trial in trials),
+        "equal": sum(not trial.failed and not trial.differ for trial in trials),
+        "compared": len(expected.same),
+        "seconds": expected.seconds,
+        "not_compared": expected.differ,
+    }
+    return row, [line for trial in sorted(trials) for line in trial.wrong()]
 
 
 def main(argv: list[str]) -> None:
     del argv
     warnings.simplefilter("ignore")  # JAX warns of forks, though nothing of it has started
     logging.disable()
-    rng = np.random.default_rng(_SEED.value)
-    rows = []
-    with tempfile.TemporaryDirectory(prefix="acsnet-crashes-") as folder:
-        root = pathlib.Path(folder)
+    rows, wrong = [], []
+    with tempfile.TemporaryDirectory(prefix="acsnet-crashes-") as temporary:
+        root = pathlib.Path(_WORK.value or temporary).absolute()
+        root.mkdir(parents=True, exist_ok=True)
         asked = {name: run for name, run in commands(root).items() if name in _COMMANDS.value}
         if asked.keys() - {"prepare", "train"}:
             ended = in_process(lambda: set_up(root), root / "set_up.log")
             if ended.status:
                 raise RuntimeError((root / "set_up.log").read_text())
         for name, run in asked.items():
-            rows.append(study(name, run, root, _KILLS.value, rng))
-            print(f"{name}: {rows[-1]['equal']} of {rows[-1]['kills']} equal", flush=True)
+            drawn = np.random.default_rng([_SEED.value, _NAMES.index(name)])
+            moments = drawn.uniform(size=_KILLS.value).tolist()
+            row, broke = study(run, root / "runs" / name, moments, processes=record.PROCESSES.value)
+            rows.append(row)
+            wrong += broke
     shown = ["command", "kills", "late", "whole", "completed", "equal", "compared", "seconds"]
     record.print_table(shown, [[row[key] for key in shown] for row in rows])
-    wrong = [f"{row['command']}: {one}" for row in rows for one in row["wrong"]]
     print("\n".join(wrong) or "nothing was lost, nothing was half")
-    record.write("crashes", {"seed": _SEED.value, "rows": rows}, folder=record.OUT.value)
+    results = {
+        "seed": _SEED.value,
+        "processes": record.PROCESSES.value,
+        "rows": rows,
+        "wrong": wrong,
+    }
+    record.write("crashes", results, folder=record.OUT.value)
     if wrong:
         sys.exit(1)
 

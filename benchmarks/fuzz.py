@@ -11,7 +11,6 @@ from what stands in ``FILE.trials.jsonl``.
 
 import collections
 import concurrent.futures
-import json
 import logging
 import multiprocessing
 import os
@@ -34,7 +33,6 @@ from absl import app, flags
 from tqdm import tqdm
 
 from acsnet_jax.files import write_json
-from acsnet_jax.types import InputError
 from benchmarks import hard_inputs, record
 from benchmarks.mutations import damage
 
@@ -42,7 +40,7 @@ _INPUTS = flags.DEFINE_integer("inputs", 2000, "Number of damaged inputs, over a
 _SEED = flags.DEFINE_integer("seed", 0, "Of the damage.")
 _KINDS = flags.DEFINE_list("kinds", [*hard_inputs.KINDS], "Kinds of input.")
 _ONLY = flags.DEFINE_integer("only", -1, "One input by its number; as many kinds as in the run.")
-_PROCESSES = flags.DEFINE_integer("processes", 1, "That read side by side.")
+flags.declare_key_flag("processes")
 _KEEP = flags.DEFINE_string("keep", "", "Folder that inputs which failed are copied to.")
 _OUTPUT = flags.DEFINE_string("output", "", "JSON file of the results.")
 
@@ -86,14 +84,16 @@ def main(_) -> None:
         folder = pathlib.Path(temporary)
         sound = hard_inputs.write_sound(folder / "sound", _KINDS.value)
         indices = range(_INPUTS.value) if _ONLY.value < 0 else [_ONLY.value]
-        kept = pathlib.Path(_OUTPUT.value).with_suffix(".trials.jsonl") if _OUTPUT.value else None
-        trials = [] if kept is None else earlier_trials(kept)
+        options = {"seed": _SEED.value, "kinds": _KINDS.value}
+        output = pathlib.Path(_OUTPUT.value or folder / "results.json")
+        kept = record.Kept(output.with_suffix(".trials.jsonl"), options)
+        trials = [trial for trial in (Trial(*row) for row in kept.rows) if trial.number in indices]
         left = sorted(set(indices) - {trial.number for trial in trials})
         for trial in tqdm(
             side_by_side(
                 lambda part: run(sound, part, _SEED.value, folder / "work", keep=_KEEP.value),
                 left,
-                _PROCESSES.value,
+                record.PROCESSES.value,
             ),
             initial=len(indices) - len(left),
             total=len(indices),
@@ -101,37 +101,16 @@ def main(_) -> None:
             mininterval=5,
         ):
             trials.append(trial)
-            if kept is not None:
-                with kept.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps([*trial]) + "\n")
+            kept.add(trial)
             if trial.failed and signature(trial) not in {signature(one) for one in trials[:-1]}:
                 tqdm.write(f"--- {reproduce(trial)}\n{trial.outcome}: {trial.said}")
-    trials.sort()
-    results = summary(trials)
+        trials.sort()
+        results = summary(trials)
+        write_json(results, output)
+        kept.remove()
     record.print_table(("kind", "inputs", "read", "refused", "failed", "s", "MiB"), rows(trials))
     print(f"worst: {results['worst_seconds']:.2f} s, {results['worst_mib']:.0f} MiB")
-    if kept is not None:
-        write_json(results, pathlib.Path(_OUTPUT.value))
-        kept.unlink(missing_ok=True)
     sys.exit(int(bool(results["failures"])))
-
-
-def earlier_trials(path: pathlib.Path) -> list[Trial]:
-    """What an earlier run with the same flags left behind; the last line may be half.
-
-    Raises:
-        InputError: it is of another seed or of other kinds.
-    """
-    flags_now = {"seed": _SEED.value, "kinds": _KINDS.value}
-    if not path.exists():
-        path.write_text(json.dumps(flags_now) + "\n", encoding="utf-8")
-        return []
-    first, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    if json.loads(first) != flags_now:
-        raise InputError(f"{path}: of another seed or other kinds: remove it, or name another file")
-    whole = [line for line in lines if line.endswith("\n")]
-    path.write_text(first + "".join(whole), encoding="utf-8")
-    return [Trial(*json.loads(line)) for line in whole]
 
 
 def side_by_side(

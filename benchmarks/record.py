@@ -16,11 +16,14 @@ import jax
 from absl import flags
 
 from acsnet_jax.files import write_json
+from acsnet_jax.types import InputError
 
 OUT = flags.DEFINE_string(
     "out", "", "Folder of the results; benchmarks/results for JSON, runs/NAME for what is large."
 )
 """Defined once: a test imports several benchmarks."""
+
+PROCESSES = flags.DEFINE_integer("processes", 1, "That work side by side.")
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "scipy", "scikit-image", "opencv-python-headless")
@@ -52,6 +55,45 @@ def timed_process(module: str, options: Sequence[str], cache: str | pathlib.Path
     run = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     seconds = time.time() - start
     return {"seconds": seconds, **json.loads(run.stdout.splitlines()[-1])}
+
+
+class Kept:
+    """Results of a long run, a line of JSON each, so that one that was stopped goes on.
+
+    Attributes:
+        rows: those that are there.
+    """
+
+    def __init__(self, path: pathlib.Path, options: dict[str, Any]):
+        """Open what an earlier run left; of its last line there may be half.
+
+        Args:
+            path: of the file, made if it is not there.
+            options: what the results depend on.
+
+        Raises:
+            InputError: the file is of other options.
+        """
+        self._path = path
+        self.rows: list[list[Any]] = []
+        if not path.exists():
+            path.write_text(json.dumps(options) + "\n", encoding="utf-8")
+            return
+        first, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        if json.loads(first) != options:
+            raise InputError(f"{path}: of other options than now: remove it, or name another file")
+        whole = [line for line in lines if line.endswith("\n")]
+        path.write_text(first + "".join(whole), encoding="utf-8")
+        self.rows = [json.loads(line) for line in whole]
+
+    def add(self, row: Sequence[Any]) -> None:
+        """Write one more."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps([*row]) + "\n")
+
+    def remove(self) -> None:
+        """The run has ended, and what it found is written elsewhere."""
+        self._path.unlink(missing_ok=True)
 
 
 def program_mib(function: Callable, *arguments: Any) -> float:

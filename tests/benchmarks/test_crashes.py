@@ -42,33 +42,61 @@ def forgetful(folder):
         write_json(1, folder / "1.json")
 
 
-def row_of(run, root):
-    return crashes.study(run.__name__, run, root, 4, np.random.default_rng(0))
+def row_of(run, root, **options):
+    moments = np.random.default_rng(0).uniform(size=4).tolist()
+    return crashes.study(run, root / run.__name__, moments, **options)
 
 
-def test_a_sound_command(tmp_path):
-    row = row_of(sound, tmp_path)
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_sound_command(tmp_path, processes):
+    row, wrong = row_of(sound, tmp_path, processes=processes)
     assert (row["kills"], row["whole"], row["completed"], row["equal"]) == (4, 4, 4, 4)
-    assert row["compared"] == 5 and row["not_compared"] == ["time.json"] and not row["wrong"]
+    assert row["compared"] == 5 and row["not_compared"] == ["time.json"] and not wrong
 
 
-def test_half_a_file_is_seen(tmp_path):
-    row = row_of(careless, tmp_path)
-    assert row["whole"] < 4 and "left 0.json: InputError" in row["wrong"][0]
+def test_half_a_file_is_seen_and_kept(tmp_path):
+    row, wrong = row_of(careless, tmp_path)
+    assert row["whole"] < 4 and "left 0.json: InputError" in wrong[0]
+    assert row["completed"] == row["equal"] == 4
+    kept = [path for path in (tmp_path / "careless").iterdir() if path.name.isdecimal()]
+    assert len(kept) == 4 - row["whole"]
 
 
 def test_a_result_that_differs_is_seen(tmp_path):
-    row = row_of(forgetful, tmp_path)
+    row, wrong = row_of(forgetful, tmp_path)
     assert row["whole"] == row["completed"] == 4 and row["equal"] < 4
-    assert "['1.json'] differ" in row["wrong"][0]
+    assert "['1.json'] differ" in wrong[0]
+
+
+def fail(folder):
+    raise ValueError(f"not in {folder.name}")
 
 
 def test_a_command_that_fails_undisturbed_is_told(tmp_path):
-    def fail(folder):
-        raise ValueError(f"not in {folder.name}")
-
     with pytest.raises(RuntimeError, match="not in whole_0"):
         row_of(fail, tmp_path)
+
+
+def test_a_second_run_that_fails_is_told(tmp_path):
+    write_json([0.1, {"0.json": "0"}, []], tmp_path / "fail" / "undisturbed.json")
+    row, wrong = row_of(fail, tmp_path)
+    assert row["completed"] == row["equal"] == 0 and row["whole"] == 4
+    assert "the second run says ValueError: not in 0" in wrong[0]
+
+
+def test_trials_that_are_there_are_not_made_again(tmp_path):
+    row, wrong = row_of(forgetful, tmp_path)
+    trials = (tmp_path / "forgetful" / "trials.jsonl").read_text()
+    assert row_of(forgetful, tmp_path) == (row, wrong)
+    assert (tmp_path / "forgetful" / "trials.jsonl").read_text() == trials
+
+
+def test_a_process_that_dies_is_told():
+    def die(number):
+        raise ValueError(number)
+
+    with pytest.raises(RuntimeError, match="died"):
+        list(crashes.side_by_side(die, range(3), 2))
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.npz", "a.png", "a.dcm", "a.html", "a.nii.gz"])
