@@ -22,6 +22,7 @@ import shlex
 import shutil
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -125,18 +126,25 @@ def side_by_side(
     """
     found: queue.SimpleQueue[Trial] = queue.SimpleQueue()
 
+    over = threading.Event()
+
     def work(part: Sequence[int]) -> None:
         for trial in read(part):
             found.put(trial)
+            if over.is_set():
+                break
 
     with concurrent.futures.ThreadPoolExecutor(count) as pool:
         working = {pool.submit(work, indices[first::count]) for first in range(count)}
-        while working:
-            done, working = concurrent.futures.wait(working, timeout=0.1)
-            while not found.empty():
-                yield found.get()
-            for one in done:
-                one.result()  # raises what stopped it
+        try:
+            while working:
+                done, working = concurrent.futures.wait(working, timeout=0.1)
+                while not found.empty():
+                    yield found.get()
+                for one in done:
+                    one.result()  # raises what stopped it
+        finally:
+            over.set()  # whoever waits for the pool waits for one input, not for a whole share
 
 
 def run(

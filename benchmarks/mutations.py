@@ -252,7 +252,7 @@ def damaged_gzip(content: bytes, rng: np.random.Generator) -> bytes:
     if kind < 0.25:
         return gzip.compress(inner, 1) + bomb(wbits=16 + zlib.MAX_WBITS)
     if kind < 0.3:
-        header = bytearray(inner[:352])
+        header = bytearray(inner[:352].ljust(352, b"\0"))  # it may be cut already
         struct.pack_into("<8h", header, 40, 3, 4000, 4000, rng.choice([4, 8, 40]), 1, 1, 1, 1)
         return gzip.compress(bytes(header)) + bomb(wbits=16 + zlib.MAX_WBITS)
     return gzip.compress(inner, 1)

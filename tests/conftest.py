@@ -7,10 +7,17 @@ import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Programs are run a few times at most: compiling them with less care takes a third off the suite.
-os.environ["XLA_FLAGS"] = (
-    "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=1 "
-    + os.environ.get("XLA_FLAGS", "")
-).strip()
+# Each flag once, also in the workers of pytest-xdist, which inherit them: they are a part of the
+# names of programs in JAX's cache.
+os.environ["XLA_FLAGS"] = " ".join(
+    dict.fromkeys(
+        [
+            "--xla_force_host_platform_device_count=2",
+            "--xla_backend_optimization_level=1",
+            *os.environ.get("XLA_FLAGS", "").split(),
+        ]
+    )
+)
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import jax  # does not start here, so that acsnet_jax can still add to XLA_FLAGS

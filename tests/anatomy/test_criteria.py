@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from batches import BATCH, is_valid, measure
 from nifti_files import load_nifti
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
@@ -17,33 +18,6 @@ from benchmarks import random_masks as generate
 
 COUNTED = ("objects", "holes", "is_ring", "gap_deg", "hollow")
 LOOSE = anatomy.Thresholds(0.6, 0.4, 4.0, 1.0, 20.0)
-BATCH = 170
-_measure = jax.jit(anatomy.measure)
-_is_valid = jax.jit(anatomy.is_valid)
-
-
-def in_batches(function, masks, spacing_mm, *others):
-    """Runs a jitted function of masks [n, h, w] at one batch size, so that it compiles once."""
-    count = len(masks)
-    spacing = np.broadcast_to(np.asarray(spacing_mm, np.float32), (count, 2))
-    masks = np.pad(masks, ((0, -count % BATCH), (0, 0), (0, 0)))
-    spacing = np.pad(spacing, ((0, -count % BATCH), (0, 0)), constant_values=1)
-    parts = [
-        jax.tree.map(np.asarray, function(masks[k : k + BATCH], spacing[k : k + BATCH], *others))
-        for k in range(0, len(masks), BATCH)
-    ]
-    return jax.tree.map(lambda *part: np.concatenate(part)[:count], *parts)
-
-
-def measure(masks, spacing_mm):
-    """Measures of masks [n, h, w], or of one mask."""
-    if masks.ndim == 2:
-        return jax.tree.map(lambda x: x[0], measure(masks[None], spacing_mm))
-    return in_batches(_measure, masks, spacing_mm)
-
-
-def is_valid(masks, spacing_mm, thresholds):
-    return in_batches(_is_valid, masks, spacing_mm, jax.tree.map(jnp.float32, thresholds))
 
 
 def failures(measures, thresholds=LOOSE):
@@ -75,9 +49,7 @@ def assert_equals_oracle(masks, spacing_mm, *, delta=True):
     [
         ((64, 64), 1020, (1.5, 1.5), True),
         ((64, 64), 510, "random", True),
-        ((96, 96), 340, (1.375, 1.375), False),
         ((128, 128), 170, (1.25, 1.25), True),
-        ((192, 192), 17, (0.75, 1.5), False),
         ((200, 160), 17, "random", False),
     ],
 )
@@ -124,7 +96,7 @@ def test_measures_equal_the_oracle_on_expert_masks(data_root, cohort):
     assert_equals_oracle(np.stack(masks), np.array(spacings, np.float32))
 
 
-def annulus(outer, inner, size=96):
+def annulus(outer, inner, size=64):
     row, column = np.indices((size, size)) - size // 2
     squared = row**2 + column**2
     return (squared <= outer**2) & (squared >= inner**2)
@@ -167,14 +139,14 @@ def test_notch_depth_is_the_convexity_defect():
 
 
 def test_gap_of_an_arc_is_the_missing_angle():
-    row, column = np.indices((96, 96)) - 48
+    row, column = np.indices((64, 64)) - 32
     away = np.abs(np.degrees(np.arctan2(row, column)))
     arc = annulus(30, 24) & (away > 30)
     found = measure(arc, (1.0, 1.0))
     assert not found.is_ring
     assert found.hollow
     # the centroid moves away from the gap, which narrows it
-    shift = -np.argwhere(arc).mean(axis=0)[1] + 48
+    shift = -np.argwhere(arc).mean(axis=0)[1] + 32
     seen = 2 * np.degrees(np.arctan2(27 * np.sin(np.pi / 6), 27 * np.cos(np.pi / 6) + shift))
     assert abs(float(found.gap_deg) - seen) <= 10
 
@@ -207,8 +179,8 @@ def test_full_mask_is_an_open_mask_of_known_depth():
 
 @functools.cache
 def some_masks():
-    centred = generate.random_masks(3, BATCH, (64, 64))
-    return np.pad(centred, ((0, 0), (16, 16), (16, 16)))
+    centred = generate.random_masks(3, BATCH, (48, 48))
+    return np.pad(centred, ((0, 0), (8, 8), (8, 8)))
 
 
 def assert_same(found, expected, *, but=()):
@@ -218,7 +190,7 @@ def assert_same(found, expected, *, but=()):
         )
 
 
-@pytest.mark.parametrize("shift", [(5, -16), (-8, 3)])
+@pytest.mark.parametrize("shift", [(5, -8), (-7, 3)])
 def test_translation_changes_nothing(shift):
     masks = some_masks()
     expected = measure(masks, (1.5, 1.25))
@@ -273,7 +245,7 @@ def test_many_masks_of_any_batch_shape_are_checked_in_chunks():
 
 
 def test_failures_and_traced_thresholds_under_vmap():
-    mask = annulus(30, 20, size=64)
+    mask = annulus(30, 20)
     strict = LOOSE._replace(wall_max_mm=1.0)
     both = jax.tree.map(lambda *x: jnp.array(x), LOOSE, strict)
     failed = jax.jit(jax.vmap(lambda t: anatomy.failures(mask, (1.5, 1.5), t)))(both)
@@ -316,14 +288,14 @@ def test_failures_name_what_is_wrong():
     damaged = {
         "objects": good | annulus(3, 0),
         "extra holes": good & ~np.roll(annulus(1, 0), 25, axis=0),
-        "thick wall": annulus(44, 10),
+        "thick wall": annulus(30, 10),
         "hollow": annulus(20, 0),
     }
     assert not failures(measure(good, (1.5, 1.5))).any()
     for name, mask in damaged.items():
         assert failures(measure(mask, (1.5, 1.5)))[names.index(name)], name
     open_mask = good.copy()
-    open_mask[46:51, 48:] = False
+    open_mask[30:35, 32:] = False
     assert is_valid(open_mask[None], (1.5, 1.5), LOOSE)[0]
     assert not is_valid(open_mask[None], (1.5, 1.5), LOOSE._replace(gap_max_deg=0.0))[0]
 

@@ -1,11 +1,18 @@
 """The fuzzer tells failures from refusals, and outlives an input that kills its reader."""
 
+import gzip
+import io
 import pathlib
+import struct
+import time
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from acsnet_jax.types import InputError
 from benchmarks import fuzz, hard_inputs
+from benchmarks.mutations import damaged_gzip
 
 
 @pytest.mark.parametrize(
@@ -53,3 +60,26 @@ def test_several_processes_read_what_one_does(tmp_path):
 
     alone, together = sorted(read(range(5))), sorted(fuzz.side_by_side(read, range(5), 2))
     assert [trial[:4] for trial in together] == [trial[:4] for trial in alone]
+
+
+def test_a_header_that_is_cut_can_still_become_a_bomb():
+    """The seed once ended the whole run."""
+    image = nib.nifti1.Nifti1Image(np.zeros((4, 4, 2), np.int16), np.eye(4))
+    damaged = damaged_gzip(gzip.compress(image.to_bytes()), np.random.default_rng(4899))
+    with gzip.open(io.BytesIO(damaged)) as file:
+        assert struct.unpack("<4h", file.read(48)[40:])[:3] == (3, 4000, 4000)
+
+
+def test_a_mistake_of_one_process_ends_all():
+    def read(part):
+        for number in part:
+            time.sleep(0.01)
+            if number == 4:
+                raise ValueError("a mistake")
+            yield fuzz.Trial(number, "nifti", "read", "", 0.1, 2.0)
+
+    found = []
+    with pytest.raises(ValueError, match="a mistake"):
+        for trial in fuzz.side_by_side(read, range(4000), 2):
+            found.append(trial)
+    assert {0, 1, 2} <= {trial.number for trial in found} and len(found) < 100

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import json
 import math
 
@@ -30,6 +31,11 @@ def scarred_heart(degrees=90, **changes):
     return heart(scar=sector(0, degrees), **changes)
 
 
+@functools.cache
+def scarred_features():
+    return features(scarred_heart())
+
+
 def with_volume(numbers, ml):
     """Features of a scan whose infarct is as large as said."""
     return numbers._replace(infarct_volume_ml=ml, enhancement_volume_ml=ml)
@@ -52,7 +58,7 @@ def test_variances_of_independent_sources_add_up():
 
 def made_cases(rng, patients, *, found=True):
     """Errors that are normal with 2 mL and three times the spread, which varies."""
-    numbers = features(scarred_heart())
+    numbers = scarred_features()
     cases = []
     for _ in range(patients):
         spread = rng.uniform(0.5, 4.0) if found else 0.0
@@ -98,7 +104,7 @@ def test_scans_with_and_without_scar_are_calibrated_apart():
     assert set(scales) == {"found", "none"}
     assert scales["found"].patients == scales["none"].patients == 30
     none = fit_calibration(made_cases(rng, 500, found=False))
-    silent = with_volume(features(scarred_heart()), 0.0)
+    silent = with_volume(scarred_features(), 0.0)
     low, high, calibrated = intervals(silent, {"enhancement_volume_ml": 0.0}, none)[
         "infarct_volume_ml"
     ]
@@ -114,7 +120,7 @@ def test_too_few_patients_promise_nothing():
 
 
 def test_the_factor_is_the_conformal_rank():
-    numbers = features(scarred_heart())
+    numbers = scarred_features()
     errors = np.arange(1.0, 20.0)  # median 10
     cases = [
         IntervalCase(
