@@ -45,9 +45,9 @@ from acsnet_jax.types import Certificate, Label, Route, Scan, Segmentation  # no
 
 
 def pytest_collection_modifyitems(items):
-    """Puts files with slow tests first: begun last, one keeps a worker while the other has none."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    """Puts long files first: begun last, one keeps a worker while the other has none."""
+    long = {"jobs", "training", "anatomy", "correction"}
+    items.sort(key=lambda item: item.path.parent.name not in long)
 
 
 @pytest.fixture(scope="module")

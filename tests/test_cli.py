@@ -87,7 +87,6 @@ def wheel(tmp_path_factory):
     return path
 
 
-@pytest.mark.slow
 def test_a_wheel_holds_the_package_its_configs_and_its_commands(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
@@ -108,7 +107,6 @@ def test_a_wheel_holds_the_package_its_configs_and_its_commands(wheel):
     assert inside == expected
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -30,6 +30,7 @@ def processes(tmp_path_factory):
     return found
 
 
+@pytest.mark.slow
 def test_twenty_scans_and_two_bundles_share_their_programs(processes):
     counts, _ = processes
     assert counts["first scan"] > 0
@@ -37,6 +38,7 @@ def test_twenty_scans_and_two_bundles_share_their_programs(processes):
     assert counts["another bundle"] == 0
 
 
+@pytest.mark.slow
 def test_a_second_process_compiles_nothing(processes):
     """Every program of the first is found in the cache that it left."""
     first, second = processes

@@ -92,6 +92,7 @@ def test_cleaning_keeps_the_largest_component_without_holes(discs):
     assert not discs.clean(np.zeros((SIZE, SIZE), bool)).any()
 
 
+@pytest.mark.slow
 def test_the_whole_script(discs, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(discs, "SIZE", SIZE)
     with jax.numpy_dtype_promotion("standard"):

@@ -53,7 +53,7 @@ def tiny():
     return config
 
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("standard_promotion")]
+pytestmark = pytest.mark.usefixtures("standard_promotion")
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +117,7 @@ def test_a_study_of_another_config_is_refused(study):
         reproduce(config, study)
 
 
+@pytest.mark.slow
 def test_the_steps_one_by_one_give_the_same_system(study, tmp_path):
     config = fit_latent_config.get_config()
     config.runs = str(study)
@@ -138,6 +139,7 @@ def test_the_steps_one_by_one_give_the_same_system(study, tmp_path):
     assert (tmp_path / table).read_text() == (study / table).read_text()
 
 
+@pytest.mark.slow
 def test_with_folds_a_study_is_an_ensemble_with_a_rule_fitted_to_unseen_patients(study, tmp_path):
     for name in ("autoencoder", "split.json"):  # it need not be trained again
         (shutil.copytree if name == "autoencoder" else shutil.copy)(study / name, tmp_path / name)
@@ -159,6 +161,7 @@ def test_with_folds_a_study_is_an_ensemble_with_a_rule_fitted_to_unseen_patients
     assert (tmp_path / "report" / "figures" / "training.png").stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_figure_5_names_the_latent_space_of_stage_3_alone(study, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("acsnet_jax"), "propagate", True)
     shutil.copytree(study / "autoencoder", tmp_path / "autoencoder")

@@ -31,6 +31,7 @@ def tiny_config():
     return config
 
 
+@pytest.mark.slow
 def test_a_prior_is_made_of_nothing_but_shapes(tmp_path):
     folder = tmp_path / "prior"
     make_prior(tiny_config(), folder)

@@ -40,6 +40,7 @@ def curves(tmp_path_factory):
     return json.loads(process.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", ["2", "8", "8, 1, 8"])
 def test_the_loss_does_not_depend_on_the_number_of_devices(curves, run):
     """Nor on a change of it: a checkpoint of eight devices restores on one, and back."""

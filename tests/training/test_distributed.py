@@ -69,6 +69,7 @@ def trained(tmp_path_factory):
     return alone, both, told
 
 
+@pytest.mark.slow
 def test_two_processes_train_what_one_does(trained):
     alone, both, (one, first, second) = trained
     assert first["devices"] == second["devices"] == 2 * one["devices"] == 2
@@ -83,6 +84,7 @@ def test_two_processes_train_what_one_does(trained):
     )
 
 
+@pytest.mark.slow
 def test_each_process_reads_its_share_of_every_batch(trained):
     """Together what one process reads, in halves."""
     _, _, (one, first, second) = trained
@@ -92,6 +94,7 @@ def test_each_process_reads_its_share_of_every_batch(trained):
         assert [*halves[0], *halves[1]] == whole
 
 
+@pytest.mark.slow
 def test_the_first_process_alone_writes(trained):
     alone, both, (one, first, second) = trained
     names = {"config.json", "metrics.jsonl", "held_out.json", "samples", "checkpoints"}

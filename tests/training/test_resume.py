@@ -29,6 +29,7 @@ MOMENTS = {
 """Of the second checkpoint of a process."""
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_every_moment_of_a_save_ends_as_if_nothing_had_been(tmp_path):
     """Weights, optimiser, batch statistics and key, and what every epoch recorded, to the bit."""
     killed, whole = tmp_path / "killed", tmp_path / "whole"
