@@ -99,9 +99,8 @@ def load(name: str) -> Config:
     except InputError:
         raise
     except _MISTAKES as error:
-        said = "".join(one if one.isprintable() else " " for one in str(error))
         raise InputError(
-            f"{path}, line {_line(error, path)}: {type(error).__name__}: {said}: correct it"
+            f"{path}, line {_line(error, path)}: {type(error).__name__}: {error}: correct it"
         ) from error
     if not isinstance(config, ml_collections.ConfigDict):
         raise InputError(f"{path}: get_config() returns no ConfigDict; make it return one")

@@ -139,7 +139,8 @@ def segment(scan: Scan, bundle: Bundle) -> Segmentation:
     """Segment one scan: find the LV, delineate, correct, trim, and go back to the scan's grid.
 
     Raises:
-        InputError: no left ventricle was found; names the scan.
+        InputError: no left ventricle was found, or a network gives no probabilities; names the
+            scan.
     """
     return assemble(scan, delineate(scan, bundle), bundle)
 
@@ -148,17 +149,18 @@ def delineate(scan: Scan, bundle: Bundle) -> Delineation:
     """Stages 1 and 2, without any anatomical correction.
 
     Raises:
-        InputError: no left ventricle was found; names the scan.
+        InputError: no left ventricle was found, or a network gives no probabilities; names the
+            scan.
     """
-    lv, coarse = localise(scan, bundle)
-    working = myo_working(scan, bundle.spec)
-    lv = resample_mask(lv, coarse, working.grid)
     try:
+        lv, coarse = localise(scan, bundle)
+        working = myo_working(scan, bundle.spec)
+        lv = resample_mask(lv, coarse, working.grid)
         box = lv_box(lv, working.grid.spacing_mm, bundle.spec.margin_mm)
+        images = null_outside(myo_images(working, box, bundle.spec), box.half_side)
+        averages = averaged(bundle.delineate, images, bundle.inference)
     except InputError as error:
         raise InputError(f"scan {scan.id}: {error}") from error
-    images = null_outside(myo_images(working, box, bundle.spec), box.half_side)
-    averages = averaged(bundle.delineate, images, bundle.inference)
     myocardium, enhancement = _outputs(averages.mean, working.grid, box)
     return Delineation(lv, myocardium, enhancement, working.grid, box, averages)
 
@@ -194,6 +196,9 @@ def averaged(network: Callable, images: Images, inference: Inference) -> Average
         network: called with batches of one shape.
         images: one a slice.
         inference: turns and batch.
+
+    Raises:
+        InputError: what the network gives is no probability; names the slice.
     """
     members = getattr(network, "members", (network,))
     by_member, total = [], None
@@ -218,12 +223,25 @@ def _turned_back(
         for part in np.split(padded, len(padded) // inference.batch)
     ]
     outputs = np.concatenate(parts)[: len(turned)]
+    _check_probabilities(outputs, len(images))
     # [turns, slices, size, size, ...]; turns act on the last two axes
     outputs = np.moveaxis(
         outputs.reshape(inference.turns, len(images), *outputs.shape[1:]), (2, 3), (-2, -1)
     )
     back = np.stack([invert_turn(part, turn) for turn, part in enumerate(outputs)])
     return np.ascontiguousarray(np.moveaxis(back, (-2, -1), (2, 3)))
+
+
+def _check_probabilities(
+    outputs: Float32[np.ndarray, "n size size *outputs"], slices: int
+) -> None:
+    wrong = ~((outputs >= 0) & (outputs <= 1))  # NaN too
+    if wrong.any():
+        first = np.argwhere(wrong)[0]
+        raise InputError(
+            f"slice {first[0] % slices}: the network gives {outputs[tuple(first)]}, which is no"
+            " probability: its weights are damaged, or it gives logits"
+        )
 
 
 def assemble(scan: Scan, found: Delineation, bundle: Bundle) -> Segmentation:

@@ -32,6 +32,10 @@ class InputError(ValueError):
     Entry points print it without a traceback and exit with status 1.
     """
 
+    def __str__(self) -> str:
+        """The message; a name out of a damaged file may hold what cannot be printed."""
+        return "".join(one if one.isprintable() else " " for one in super().__str__())
+
 
 class Label(enum.IntEnum):
     """Pixel values of expert labels. LV = all above 0, enhancement = ENHANCEMENT and NO_REFLOW."""

@@ -328,6 +328,7 @@ def test_wrong_types_are_refused_in_one_line(folder):
         (("spec", "scaling"), "cubic", "InputSpec.scaling is none of its values"),
         (("inference", "turns"), True, "Inference.turns is none of its values"),
         (("correction", "more"), 1, "CorrectionOptions.more is none of its values"),
+        (("correction", "al\tphas"), 1, "CorrectionOptions.al phas is none of its values"),
         (("members",), 10**6, "members is not within"),
         (("cleanup",), [], "no section cleanup"),
     ],

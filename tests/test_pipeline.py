@@ -98,17 +98,17 @@ def test_averaging_over_turns_makes_the_cascade_indifferent_to_them(bundle, turn
     images = np.random.default_rng(0).uniform(0, 255, (3, 32, 32)).astype(np.float32)
 
     def network(batch):  # anything that is not symmetric
-        weights = jnp.linspace(0, 1, 32, dtype=jnp.float32)
+        weights = jnp.linspace(0, 1 / 255, 32, dtype=jnp.float32)
         return jnp.stack([batch * weights[None, :, None], batch * weights[None, None, :] ** 2], -1)
 
     straight = pipeline.averaged(network, images, asking.inference).mean
     turned = pipeline.averaged(network, apply_turn(images, turn), asking.inference).mean
     expected = np.moveaxis(apply_turn(np.moveaxis(straight, -1, 1), turn), 1, -1)
-    np.testing.assert_allclose(turned, expected, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(turned, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_averaged_does_not_depend_on_the_batch_size(bundle):
-    images = np.random.default_rng(1).uniform(0, 255, (5, 16, 16)).astype(np.float32)
+    images = np.random.default_rng(1).uniform(0, 1, (5, 16, 16)).astype(np.float32)
     results = [
         pipeline.averaged(lambda x: x**2, images, pipeline.Inference(turns=8, batch=batch)).mean
         for batch in (1, 7, 64)
@@ -122,6 +122,17 @@ def test_a_picture_without_a_heart_is_an_error_that_names_the_scan(bundle):
     flat = scan.replace(image=np.full_like(scan.image, 50.0))
     with pytest.raises(InputError, match="scan ring: no left ventricle"):
         pipeline.segment(flat, bundle)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -0.1, 3.0])
+@pytest.mark.parametrize("stage", ["localise", "delineate"])
+def test_what_is_no_probability_is_an_error_that_names_scan_and_slice(bundle, stage, wrong):
+    def spoil(batch):
+        return getattr(bundle, stage)(batch).at[2, 5, 5].set(wrong)
+
+    spoiled = dataclasses.replace(bundle, **{stage: spoil})
+    with pytest.raises(InputError, match=r"scan ring: slice 2: the network gives .*no probability"):
+        pipeline.segment(make_scan(), spoiled)
 
 
 def test_slices_above_the_base_are_trimmed(bundle):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from tensorboardX import SummaryWriter
 
-from acsnet_jax.files import write_text
+from acsnet_jax.files import read_text, write_text
 from acsnet_jax.types import InputError
 
 
@@ -48,14 +48,14 @@ def read(workdir: pathlib.Path) -> list[dict[str, int | float]]:
     """The lines of ``metrics.jsonl``, without a last line that a killed run left unfinished.
 
     Raises:
-        InputError: a line is damaged, or the file is none.
+        InputError: a line is damaged, the file is none, or far larger than a run makes it.
     """
     path = workdir / "metrics.jsonl"
     if not path.exists():
         return []
     if not path.is_file():
         raise InputError(f"{path} is no file: remove it")
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+    lines = read_text(path, fix="restore it").split("\n")[:-1]
     return [
         _row(line, f"{path}, line {number}: not what was written there: remove the line")
         for number, line in enumerate(lines, start=1)

@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -51,6 +52,13 @@ def test_an_unfinished_last_line_is_dropped(tmp_path):
 def test_a_damaged_line_is_named(tmp_path, line):
     (tmp_path / "metrics.jsonl").write_text(f'{{"step": 1}}\n{line}\n{{"step": 3}}\n')
     with pytest.raises(InputError, match=r"metrics\.jsonl, line 2: .*remove the line"):
+        read(tmp_path)
+
+
+def test_a_swollen_record_is_not_read_whole(tmp_path):
+    (tmp_path / "metrics.jsonl").write_bytes(b"")
+    os.truncate(tmp_path / "metrics.jsonl", 2**40)  # sparse; once a MemoryError
+    with pytest.raises(InputError, match=r"metrics\.jsonl: larger than 16 MiB.*restore it"):
         read(tmp_path)
 
 
