@@ -5,6 +5,7 @@ killed. The file says who holds it, and is removed at the end.
 """
 
 import contextlib
+import contextvars
 import errno
 import fcntl
 import logging
@@ -24,13 +25,17 @@ LOCK_FILE = ".lock"
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM}
 _READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 _MOST = 512  # bytes that name a holder
+_HELD: contextvars.ContextVar[frozenset[pathlib.Path]] = contextvars.ContextVar(
+    "folders that this thread holds", default=frozenset()
+)
 
 
 @contextlib.contextmanager
 def hold(folder: pathlib.Path) -> Iterator[None]:
     """Hold a folder as long as the block runs; it is made if need be.
 
-    Where files cannot be locked, or none can be written, a warning says so, and the block runs.
+    A thread that holds it already goes on. Where files cannot be locked, or none can be written, a
+    warning says so, and the block runs.
 
     Raises:
         InputError: another process holds the folder, here or, on a shared disk, on another host;
@@ -41,6 +46,10 @@ def hold(folder: pathlib.Path) -> Iterator[None]:
             f"{folder} is a file, or a link that leads nowhere: remove it, "
             "or choose another --workdir"
         )
+    place = folder.resolve()
+    if place in _HELD.get():
+        yield
+        return
     ours = not folder.exists()
     file = None
     try:
@@ -53,9 +62,11 @@ def hold(folder: pathlib.Path) -> Iterator[None]:
             folder,
             error.strerror,
         )
+    outer = _HELD.set(_HELD.get() | {place})
     try:
         yield
     finally:
+        _HELD.reset(outer)
         if file is not None:
             _release(file, folder, remove=ours)
 

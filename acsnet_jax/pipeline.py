@@ -232,9 +232,7 @@ def _turned_back(
     return np.ascontiguousarray(np.moveaxis(back, (-2, -1), (2, 3)))
 
 
-def _check_probabilities(
-    outputs: Float32[np.ndarray, "n size size *outputs"], slices: int
-) -> None:
+def _check_probabilities(outputs: Float32[np.ndarray, "n size size *outputs"], slices: int) -> None:
     wrong = ~((outputs >= 0) & (outputs <= 1))  # NaN too
     if wrong.any():
         first = np.argwhere(wrong)[0]

@@ -75,6 +75,15 @@ def test_folders_of_others_stay(tmp_path):
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["result"]
 
 
+def test_who_holds_a_folder_goes_on_in_it(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    with lock.hold(tmp_path / "run"):
+        with lock.hold(tmp_path / "link"), lock.hold(tmp_path / "run" / "lv"):
+            pass
+        assert (tmp_path / "run" / ".lock").exists()
+    assert not (tmp_path / "run").exists()
+
+
 def test_never_two_at_once(tmp_path):
     """Each open file has a lock of its own, so that threads are as good as processes."""
     entered, clashes = [], []

@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, PyTree
 
 from acsnet_jax.files import RESTORE, read_record, replacing, write_json
+from acsnet_jax.lock import hold
 from acsnet_jax.models import parameter_count
 from acsnet_jax.training import cohort as cohorts
 from acsnet_jax.training import datasets, progress
@@ -74,10 +75,21 @@ def train_and_evaluate(
         ``split.json`` and looked at once, for ``held_out.json``.
 
     Raises:
-        InputError: bad config or bad data.
+        InputError: bad config or bad data, or another run writes to `workdir`.
         FloatingPointError: the loss is not finite; names the step. The last checkpoint stays.
     """
     workdir = pathlib.Path(workdir)
+    # Also below the folder that a study holds, where another process may train one network.
+    with hold(workdir) if is_first() else contextlib.nullcontext():
+        return _train_and_evaluate(config, workdir, cohort, start)
+
+
+def _train_and_evaluate(
+    config: Config,
+    workdir: pathlib.Path,
+    cohort: cohorts.Cohort | None,
+    start: TrainState | None,
+) -> TrainState:
     settings = settings_of(config)
     mesh = data_mesh(settings.optimisation.batch_size)
     workdir.mkdir(parents=True, exist_ok=True)

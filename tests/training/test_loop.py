@@ -1,5 +1,6 @@
 """Whole training runs, tiny ones. Optax's Adam needs standard dtype promotion."""
 
+import contextvars
 import json
 import os
 import pathlib
@@ -15,6 +16,7 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 import acsnet_jax
+from acsnet_jax.lock import hold
 from acsnet_jax.synthesis.phantom import make_cohort
 from acsnet_jax.training import loop
 from acsnet_jax.training.checkpoint import Checkpoints
@@ -185,6 +187,15 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(runs, cohort, tmp_pat
 
 def saved_steps(workdir):
     return [path for path in workdir.glob("checkpoints/*") if path.name.isdigit()]
+
+
+def test_a_folder_in_which_another_run_trains_is_refused(tmp_path):
+    """A study holds its own folder, and each network's while that trains."""
+    elsewhere, other = contextvars.Context(), hold(tmp_path / "lv")
+    elsewhere.run(other.__enter__)
+    with pytest.raises(InputError, match="lv: another run writes there"):
+        loop.train_and_evaluate(lv.get_config(), tmp_path / "lv", cohort=Cohort([], []))
+    elsewhere.run(other.__exit__, None, None, None)
 
 
 def test_a_killed_run_goes_on_as_if_nothing_had_been(tmp_path, compile_once):
