@@ -33,4 +33,4 @@ def get_config() -> Config:
             # reasons. gap_max_deg=100 where open rings may be right.
             "thresholds": section(Thresholds(**bundle.provenance(prior.SHIPPED)["thresholds"])),
         }
-    )
+    ).lock()

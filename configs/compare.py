@@ -45,4 +45,4 @@ def get_config() -> Config:
             # one with clearly the largest spacing.
             "axis": 0,
         }
-    )
+    ).lock()

@@ -10,10 +10,10 @@ and OUT/corrections.csv. Slices that satisfy delta on the file's own grid come b
 """
 
 import ml_collections
+from ml_collections import config_dict
 
 from acsnet_jax.config import Config, overrides
 from acsnet_jax.correction import CorrectionOptions
-from acsnet_jax.jobs.correct import LabelFileOptions
 
 
 def get_config() -> Config:
@@ -33,8 +33,9 @@ def get_config() -> Config:
             "axis": 0,
             "trim": False,  # empty the slices beyond apex and base; needs the order of the files
             "slice_order": "",  # "apex_first" or "base_first"
-            "max_change": LabelFileOptions.max_change,  # of the area between slices, for trim
+            # Of the area between slices, for trim; not set, the bundle's own.
+            "max_change": config_dict.placeholder(float),
             # What is set here replaces the bundle's own.
             "correction": overrides(CorrectionOptions, scope="invalid"),
         }
-    )
+    ).lock()

@@ -32,4 +32,4 @@ def get_config() -> Config:
             "inference": overrides(Inference),
             "correction": overrides(CorrectionOptions),  # scope and cleaned_pose are not used
         }
-    )
+    ).lock()

@@ -21,4 +21,4 @@ def get_config() -> Config:
             # A bundle, or one of stage 3 alone; "" for the prior that ships with the package.
             "bundle": "",
         }
-    )
+    ).lock()

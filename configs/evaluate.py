@@ -27,4 +27,4 @@ def get_config() -> Config:
             "correction": overrides(CorrectionOptions),
             "targets": section(Targets()),
         }
-    )
+    ).lock()

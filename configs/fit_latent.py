@@ -28,4 +28,4 @@ def get_config() -> Config:
             "inference": section(Inference()),
             "correction": section(CorrectionOptions()),
         }
-    )
+    ).lock()

@@ -44,4 +44,4 @@ def get_config() -> Config:
             "correction": overrides(CorrectionOptions),
             "gate": section(GateLimits()),  # beyond which a segmentation is to be looked at
         }
-    )
+    ).lock()

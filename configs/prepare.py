@@ -19,4 +19,4 @@ def get_config() -> Config:
             "as_dicom": False,  # phantoms only: write DICOM folders, to try the real reader
             "data": section(CohortOptions()),
         }
-    )
+    ).lock()

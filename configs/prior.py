@@ -66,4 +66,4 @@ def get_config() -> Config:
             "optimisation": section(Optimisation(epochs=20, batch_size=8, learning_rate=2e-3)),
             "correction": section(CorrectionOptions()),
         }
-    )
+    ).lock()

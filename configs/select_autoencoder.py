@@ -34,4 +34,4 @@ def get_config() -> Config:
             "latent": section(LatentOptions(population=2_000)),  # drawn for each training
             "correction": section(CorrectionOptions()),
         }
-    )
+    ).lock()

@@ -147,6 +147,12 @@ def test_imports_go_to_lower_layers_only():
     assert not wrong
 
 
+def test_parts_are_imported_when_they_are_asked_for():
+    assert acsnet_jax.__getattr__("anatomy") is anatomy
+    with pytest.raises(AttributeError, match="no attribute 'anatomie'"):
+        acsnet_jax.__getattr__("anatomie")
+
+
 def test_every_folder_is_a_package():
     folders = {name.rpartition(".")[0] for name in modules()} - {"", "examples"}
     assert folders <= modules().keys()

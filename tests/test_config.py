@@ -1,6 +1,8 @@
 """Configs: made of dataclasses, changed key by key, explained."""
 
 import dataclasses
+import importlib
+import pathlib
 from typing import Literal, NamedTuple
 
 import ml_collections
@@ -10,6 +12,8 @@ from ml_collections import config_dict
 from acsnet_jax import config as configs
 from acsnet_jax.config import Config, comments_of, described, explain, override, overrides, section
 from acsnet_jax.types import InputError
+
+SHIPPED = sorted(pathlib.Path(__file__).parent.parent.glob("configs/[a-z]*.py"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +109,14 @@ def test_a_key_is_set_to_a_value_of_its_type(key, text, value):
     assert node == value
     assert type(node) is type(value)
     assert config.is_locked
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_configs_take_no_key_that_they_do_not_know(path):
+    config = importlib.import_module(f"configs.{path.stem}").get_config()
+    assert config.is_locked
+    with pytest.raises(AttributeError):
+        config.no_such_key = 1
 
 
 def test_a_number_may_become_none_and_a_number_again():

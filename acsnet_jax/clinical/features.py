@@ -46,7 +46,8 @@ class Features(NamedTuple):
         myocardial_mass_g: the wall at 1.05 g/mL.
         enhancement_volume_ml: gray zone and core; None if enhancement was not assessed.
         core_scar_volume_ml: core scar; None if enhancement was not assessed.
-        gray_zone_volume_ml: enhancement without core; None if enhancement was not assessed.
+        gray_zone_volume_ml: enhancement without core and no-reflow; None if enhancement was not
+            assessed.
         scar_fraction: enhancement over myocardium, in [0, 1]; None without either.
         core_fraction: core scar over myocardium, in [0, 1]; None without either.
         slices: number of slices of the stack.

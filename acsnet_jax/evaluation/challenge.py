@@ -4,8 +4,9 @@ Dice over the whole stack (1 where both are empty, 0 where one is), the differen
 mm^3 and as a share of the expert's volume, for scar as a share of the expert's myocardium too
 (AVDR), and the Hausdorff distance in mm. The infarct holds its no-reflow, as in the challenge's
 script. Only labelled slices are judged. Distances run between the centres of boundary voxels
-(those with one of their six neighbours outside), each slice at its own position; None where a
-structure is empty on either side. Shares lie in [0, 1]. Masks are ``Bool[slices, height, width]``.
+(those with one of their six neighbours outside), each slice at its own position; a structure that
+is missed or made up costs the diagonal of the stack, and one that is empty on both sides is not
+counted. Shares lie in [0, 1]. Masks are ``Bool[slices, height, width]``.
 
 One difference to the challenge's script: it hands the spacing of (column, row, slice) to an array
 of (slice, row, column), so that its Hausdorff distances measure each axis with another's step.
@@ -15,6 +16,7 @@ References:
     of delayed enhancement-MRI"; github.com/EMIDEC-Challenge/Evaluation-metrics, ``main.py``.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple, get_args
 
@@ -23,7 +25,7 @@ from jaxtyping import Float
 from scipy import ndimage, spatial
 
 from acsnet_jax.clinical import Regions, predicted_regions, reference_regions, scan_volume_ml
-from acsnet_jax.clinical.volumes import MM3_PER_ML
+from acsnet_jax.clinical.volumes import MM3_PER_ML, slice_extents_mm
 from acsnet_jax.evaluation.summary import Presence, Summary, presence, summarise
 from acsnet_jax.metrics import stack_dice
 from acsnet_jax.types import InputError, Label, MaskStack, Scan, Segmentation
@@ -55,7 +57,7 @@ class ChallengeRecord(NamedTuple):
         scan_id: the patient's pseudonymous id.
         structure: what was segmented.
         dice: over the whole stack, in [0, 1].
-        hausdorff_mm: None where the expert's or our mask is empty.
+        hausdorff_mm: the stack's diagonal where one mask is empty; None where both are.
         truth_mm3: volume of the expert's mask.
         predicted_mm3: volume of ours.
         myocardium_mm3: volume of the expert's myocardium.
@@ -181,11 +183,15 @@ def stack_hausdorff_mm(prediction: MaskStack, truth: MaskStack, scan: Scan) -> f
         scan: whose grid the masks are on.
 
     Returns:
-        The largest distance in mm from a boundary voxel of either to the other's nearest; None if
-        one is empty.
+        The largest distance in mm from a boundary voxel of either to the other's nearest; the
+        diagonal of the whole stack if one is empty; None if both are.
     """
-    if not prediction.any() or not truth.any():
+    if not prediction.any() and not truth.any():
         return None
+    if not prediction.any() or not truth.any():
+        depth_mm = float(slice_extents_mm(scan.positions_mm).sum())
+        in_plane_mm = np.multiply(truth.shape[1:], scan.spacing_mm)
+        return math.hypot(depth_mm, *in_plane_mm)
     ours, theirs = (_surface_mm(mask, scan) for mask in (prediction, truth))
     return max(
         float(spatial.KDTree(end).query(start)[0].max())

@@ -132,7 +132,6 @@ def headline_numbers(records: Evaluation, validity: Validity, targets: Targets) 
     patients = patient_presence(records.volumes, infarct)
     slices = slice_presence(records.slices, infarct)
     bias = _volume(records, infarct, "bias_ml")
-    share = 100 * validity.valid / validity.returned if validity.returned else None
     return [
         _error(
             "Infarct volume error",
@@ -173,11 +172,11 @@ def headline_numbers(records: Evaluation, validity: Validity, targets: Targets) 
         ),
         Number(
             "Output slices that satisfy delta",
-            share,
+            _percent(validity.share),
             100.0,
             unit="%",
             digits=1,
-            note=f"{validity.valid} of {validity.returned}; {validity.text()}",
+            note=f"{validity.valid} of {validity.returned + validity.given_up}; {validity.text()}",
         ),
     ]
 

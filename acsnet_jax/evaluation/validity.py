@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from acsnet_jax.clinical import reference_regions
-from acsnet_jax.correction import Corrector, valid_stack
+from acsnet_jax.correction import Corrector, lost_slices, valid_stack
 from acsnet_jax.types import Route, Segmentation
 
 Loss = Literal["never found", "lost by the correction", "cut by the volume checks"]
@@ -23,16 +23,26 @@ class Validity(NamedTuple):
     Attributes:
         returned: number of output slices with myocardium.
         valid: of these, how many satisfy delta on the scan's own grid.
-        unlabelled: of these, how many the expert did not label: nobody judges them further.
+        given_up: number of slices that are left out because the correction found nothing valid for
+            them, with an expert's label or without; each counts as a violation.
+        unlabelled: of those returned, how many the expert did not label, so that nobody judges them
+            further.
         expert: number of labelled slices on which the expert has myocardium.
         lost: of these, those on which the output has none: (scan id, slice index) to the reason.
     """
 
     returned: int
     valid: int
+    given_up: int
     unlabelled: int
     expert: int
     lost: dict[tuple[str, int], Loss]
+
+    @property
+    def share(self) -> float | None:
+        """Of the slices that were returned or given up, how many satisfy delta; in [0, 1]."""
+        judged = self.returned + self.given_up
+        return self.valid / judged if judged else None
 
     def text(self) -> str:
         """What delta does not tell, in words."""
@@ -53,7 +63,7 @@ def validity_of(segmentations: Iterable[Segmentation], corrector: Corrector) -> 
     Raises:
         InputError: a scan has no labelled slice.
     """
-    returned = valid = unlabelled = expert = 0
+    returned = valid = given_up = unlabelled = expert = 0
     lost: dict[tuple[str, int], Loss] = {}
     for segmentation in segmentations:
         scan = segmentation.scan
@@ -62,11 +72,12 @@ def validity_of(segmentations: Iterable[Segmentation], corrector: Corrector) -> 
         judged = valid_stack(segmentation.myocardium, scan.spacing_mm, corrector.thresholds)
         returned += int(ours.sum())
         valid += int((judged & ours).sum())
+        given_up += len(lost_slices(segmentation.certificates))
         unlabelled += int((ours & ~scan.labelled).sum())
         expert += int(theirs.sum())
         for index in np.flatnonzero(theirs & ~ours):
             lost[scan.id, int(index)] = why_lost(segmentation, int(index))
-    return Validity(returned, valid, unlabelled, expert, lost)
+    return Validity(returned, valid, given_up, unlabelled, expert, lost)
 
 
 def why_lost(segmentation: Segmentation, index: int) -> Loss:

@@ -41,7 +41,7 @@ def correct(config: Config, workdir: pathlib.Path) -> list[FileSummary]:
         axis=config.axis,
         trim=config.trim,
         slice_order=config.slice_order or LabelFileOptions.slice_order,
-        max_change=config.max_change,
+        max_change=max_change_of(config),
     )
     corrector = bundles.load_corrector(
         config.bundle or prior.SHIPPED, correction=config.correction.to_dict()
@@ -49,6 +49,20 @@ def correct(config: Config, workdir: pathlib.Path) -> list[FileSummary]:
     results = Results.of(workdir, options, corrector)
     results.check_apart(pathlib.Path(config.input), files)
     return correct_files(files, corrector, options, results)
+
+
+def max_change_of(config: Config) -> float:
+    """For the volume checks: what is given, or what was fitted to the experts of the bundle.
+
+    Raises:
+        InputError: the bundle is none.
+    """
+    if config.max_change is not None:
+        return config.max_change
+    if not config.trim:
+        return LabelFileOptions.max_change
+    told = bundles.provenance(config.bundle or prior.SHIPPED)["inference"]
+    return told.get("max_change", LabelFileOptions.max_change)
 
 
 def correct_files(

@@ -56,7 +56,7 @@ def training(task: str, **changes: Any) -> Config:
             "spec": section(InputSpec(**changes.get("spec", {}))),
             **network(task, changes),
         }
-    )
+    ).lock()
 
 
 def of_study(task: str, changes: dict[str, Any]) -> dict[str, Any]:
@@ -99,4 +99,4 @@ def study(
             "correction": section(CorrectionOptions(**correction)),
             "targets": section(Targets(**targets)),
         }
-    )
+    ).lock()

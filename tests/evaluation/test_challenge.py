@@ -154,7 +154,9 @@ def test_empty_masks(make_segmentation):
         for name, one in (("both", healthy), ("missed", missed), ("alarm", alarm))
     }
     assert [scar[k].dice for k in ("both", "missed", "alarm")] == [1, 0, 0]
-    assert [r.hausdorff_mm for r in scar.values()] == [None] * 3
+    # 48 x 48 pixels of 1.5 x 1.25 mm, four slices of 8 mm
+    diagonal = pytest.approx(np.linalg.norm((48 * 1.5, 48 * 1.25, 4 * 8)))
+    assert [r.hausdorff_mm for r in scar.values()] == [None, diagonal, diagonal]
     assert (scar["both"].difference_mm3, scar["both"].relative_difference) == (0, None)
     assert (scar["missed"].relative_difference, scar["missed"].relative_bias) == (1, -1)
     assert scar["alarm"].relative_difference is None

@@ -99,10 +99,10 @@ def test_too_little_and_too_much_are_errors_alike():
     assert rows["lv", "error_ml"].difference.value == pytest.approx(2)
 
 
-def test_a_distance_is_compared_where_no_mask_is_empty():
-    """A misses y wholly; its distance, which B would have, is not in B's mean either."""
-    a = [record("x", "lv", 0.5, 4.0, 10, 9), record("y", "lv", 0.0, None, 10, 0)]
-    b = [record("x", "lv", 0.5, 3.0, 10, 9), record("y", "lv", 0.5, 99.0, 10, 9)]
+def test_a_distance_is_compared_where_both_have_one():
+    """Neither the expert nor A has y; the distance that B pays is not in B's mean either."""
+    a = [record("x", "lv", 0.5, 4.0, 10, 9), record("y", "lv", 1.0, None, 0, 0)]
+    b = [record("x", "lv", 0.5, 3.0, 10, 9), record("y", "lv", 0.0, 99.0, 0, 9)]
     rows = by_name(compared_rows(comparison(a, b)))
     distance = rows["lv", "hausdorff_mm"]
     assert (distance.pairs, distance.patients) == (1, 2)

@@ -8,7 +8,7 @@ from acsnet_jax.evaluation.validity import Validity
 from acsnet_jax.pipeline import Inference
 
 RAW = Inference(erosions=0, min_scar_mm2=0.0)
-NOTHING_LOST = Validity(8, 8, 0, 8, {})
+NOTHING_LOST = Validity(8, 8, 0, 0, 8, {})
 
 
 def numbers(segmentations, validity=NOTHING_LOST, **targets):
@@ -76,10 +76,13 @@ def test_a_scar_that_is_made_up_is_a_false_alarm(make_segmentation):
 
 
 def test_valid_slices_stand_beside_lost_ones(make_segmentation):
-    validity = Validity(6, 6, 1, 8, {("a", 0): "never found", ("a", 3): "lost by the correction"})
+    validity = Validity(
+        6, 6, 1, 1, 8, {("a", 0): "never found", ("a", 3): "lost by the correction"}
+    )
     found = numbers([make_segmentation()], validity)["Output slices that satisfy delta"]
-    assert found.value == 100.0
+    assert found.value == pytest.approx(100 * 6 / 7) and found.met is False
+    assert found.note.startswith("6 of 7;")
     assert "expert slices lost: 2 of 8 (1 never found, 1 lost by the correction)" in found.note
     assert "1 of 6 output slices have no expert label" in found.note
-    nothing = numbers([make_segmentation()], Validity(0, 0, 0, 8, {}))
+    nothing = numbers([make_segmentation()], Validity(0, 0, 0, 0, 8, {}))
     assert nothing["Output slices that satisfy delta"].met is False

@@ -35,7 +35,8 @@ def test_lost_slices_have_a_reason(emptied, corrector):
         ("one", 1): "lost by the correction",
         ("one", 2): "cut by the volume checks",
     }
-    assert (found.returned, found.expert) == (1, 4)
+    assert (found.returned, found.given_up, found.expert) == (1, 1, 4)
+    assert found.share == pytest.approx(found.valid / 2)  # what is given up is no valid slice
     assert "lost: 3 of 4 (1 never found, 1 lost by the correction, 1 cut by" in found.text()
 
 
@@ -56,3 +57,4 @@ def test_only_labelled_slices_can_be_lost(emptied, corrector):
     fewer = dataclasses.replace(emptied, scan=emptied.scan.replace(labelled=labelled))
     found = validity_of([fewer], corrector)
     assert (found.expert, len(found.lost), found.unlabelled) == (1, 1, 1)
+    assert found.given_up == 1  # though nobody labelled it

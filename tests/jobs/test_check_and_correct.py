@@ -22,7 +22,7 @@ from acsnet_jax.correction.results import Results
 from acsnet_jax.evaluation.label_files import check_labels
 from acsnet_jax.io.masks import label_files, mask_of, read_labels
 from acsnet_jax.jobs.check import check
-from acsnet_jax.jobs.correct import correct, correct_files
+from acsnet_jax.jobs.correct import correct, correct_files, max_change_of
 from acsnet_jax.prior import SHIPPED, SHIPPED_NAME
 from acsnet_jax.types import InputError, Route
 from configs import check as check_config
@@ -318,6 +318,20 @@ def test_slices_above_the_base_are_emptied_if_asked(tmp_path, corrector, order):
     np.testing.assert_array_equal(np.delete(values, out, 0), np.delete(stack, out, 0))
     certificates = json.loads((tmp_path / "out" / "m.json").read_text())["certificates"]
     assert [one["kept"] for one in certificates] == [k != out for k in range(4)]
+
+
+def test_the_volume_checks_are_as_strict_as_the_experts_of_the_bundle(tmp_path):
+    folder = tmp_path / "prior"
+    shutil.copytree(SHIPPED, folder)
+    told = json.loads((folder / "bundle.json").read_text())
+    told["inference"]["max_change"] = 0.25
+    (folder / "bundle.json").write_text(json.dumps(told))
+    manifest.write(folder)
+    config = correct_config.get_config()
+    config.bundle, config.trim = str(folder), True
+    assert max_change_of(config) == 0.25
+    config.max_change = 0.4
+    assert max_change_of(config) == 0.4
 
 
 def test_one_bad_file_does_not_stop_the_corrections(tmp_path, corrector, monkeypatch, caplog):

@@ -55,7 +55,7 @@ def test_the_report_is_one_file_that_needs_no_other(make_segmentation, certifica
             pictures=[picture],
             worst=[picture],
             certificates=list(certificates),
-            validity=Validity(2, 2, 0, 3, {("one", 2): "never found"}),
+            validity=Validity(2, 2, 0, 0, 3, {("one", 2): "never found"}),
             data={"Patients": "1"},
             config={"seed": "0"},
             environment=environment(),
