@@ -26,4 +26,4 @@ def get_config(study: str = "emidec_cpu") -> Config:
     )
     for network in config.networks.values():
         network.optimisation.picture_every = 0  # nobody looks at so many
-    return config
+    return config.lock()

@@ -18,8 +18,14 @@ import numpy as np
 from jaxtyping import Bool
 
 from acsnet_jax.clinical.availability import NotAvailable, divided, lifted
-from acsnet_jax.clinical.features import Features, measured, predicted_regions
+from acsnet_jax.clinical.features import (
+    Features,
+    measured,
+    predicted_regions,
+    with_lost_slices,
+)
 from acsnet_jax.clinical.findings import (
+    NO_INFARCT,
     NO_MYOCARDIUM,
     NOT_ASSESSED,
     Findings,
@@ -216,13 +222,15 @@ def assess(
     scan, regions = segmentation.scan, predicted_regions(segmentation)
     findings = find(regions, scan, remote=remote)
     insertions = (
-        find_insertions(scan, _healthy(regions), regions.blood_pool)
+        find_insertions(
+            scan, regions.myocardium, regions.blood_pool, enhancement=regions.enhancement
+        )
         if insertions_deg is None
         else given_insertions(*insertions_deg)
     )
     map_ = lifted(lambda known: segment_map(regions, scan, findings, known), insertions)
     masks, rules = _rules(regions, scan, findings, map_)
-    features = measured(regions, scan, findings)
+    features = with_lost_slices(measured(regions, scan, findings), segmentation)
     return Assessment(
         features=features,
         slices=_slices(regions, scan, findings),
@@ -236,13 +244,6 @@ def assess(
         findings=findings,
         masks=masks,
     )
-
-
-def _healthy(regions: Regions) -> MaskStack:
-    """The wall without its enhancement, unless nothing is left."""
-    if regions.enhancement is None or not (regions.myocardium & ~regions.enhancement).any():
-        return regions.myocardium
-    return regions.myocardium & ~regions.enhancement
 
 
 def _slices(regions: Regions, scan: Scan, findings: Findings) -> tuple[SliceFeatures, ...]:
@@ -354,12 +355,7 @@ def _burden(
     )
 
     def segments_over(limit: float) -> Any:
-        return lifted(
-            lambda known: tuple(
-                one.segment for one in known if (one.transmurality_mean or 0.0) > limit
-            ),
-            segments,
-        )
+        return lifted(lambda known: _segments_over(known, limit), segments)
 
     return {
         "volume_ml": volume_ml,
@@ -371,6 +367,25 @@ def _burden(
         "segments_over_50": segments_over(0.5),
         "segments_over_75": segments_over(0.75),
     }
+
+
+def _segments_over(
+    segments: Sequence[SegmentFeatures], limit: float
+) -> tuple[int, ...] | NotAvailable:
+    """Segments whose mean transmurality exceeds a limit, of those in which it is known."""
+    unknown = [
+        one.not_available["transmurality_mean"]
+        for one in segments
+        if one.transmurality_mean is None
+    ]
+    without_scar = NO_INFARCT.reason in unknown
+    if len(unknown) == len(segments) and not without_scar:
+        return NotAvailable(unknown[0])
+    return tuple(
+        one.segment
+        for one in segments
+        if one.transmurality_mean is not None and one.transmurality_mean > limit
+    )
 
 
 def _spread(rules: Sequence[RuleFeatures]) -> RuleSpread:

@@ -28,7 +28,7 @@ from acsnet_jax.clinical.findings import (
 from acsnet_jax.clinical.scar import core_scar
 from acsnet_jax.clinical.volumes import mass_g, piece_volumes_ml, volume_ml
 from acsnet_jax.ops.host import fill_holes
-from acsnet_jax.types import InputError, Label, MaskStack, Scan, Segmentation
+from acsnet_jax.types import InputError, Label, MaskStack, Route, Scan, Segmentation
 
 _NO_RING = NotAvailable("no slice has a wall that encloses a cavity")
 _TOUCHING = ndimage.generate_binary_structure(3, 3)
@@ -182,8 +182,8 @@ def features(segmentation: Segmentation) -> Features:
     References:
         Paper, Evaluation. Schulz-Menger et al., J Cardiovasc Magn Reson 22, 2020 (SCMR).
     """
-    regions = predicted_regions(segmentation)
-    return measured(regions, segmentation.scan, find(regions, segmentation.scan))
+    regions, scan = predicted_regions(segmentation), segmentation.scan
+    return with_lost_slices(measured(regions, scan, find(regions, scan)), segmentation)
 
 
 def reference_features(scan: Scan) -> Features:
@@ -193,13 +193,17 @@ def reference_features(scan: Scan) -> Features:
         scan: a scan with labels; only its labelled slices count.
 
     Returns:
-        As `features`; None for enhancement if the expert did not tell it from viable myocardium.
+        As `features`, with no-reflow as it was drawn, not as the picture shows it; None for
+        enhancement if the expert did not tell it from viable myocardium.
 
     Raises:
         InputError: no slice is labelled, or slices out of order.
     """
     regions = reference_regions(scan)
-    return measured(regions, scan, find(regions, scan))
+    dark = None
+    if scan.labels is not None and scan.has_enhancement:
+        dark = (scan.labels == Label.NO_REFLOW) & scan.labelled[:, None, None]
+    return measured(regions, scan, find(regions, scan, no_reflow=dark))
 
 
 def measured(regions: Regions, scan: Scan, findings: Findings) -> Features:
@@ -208,7 +212,7 @@ def measured(regions: Regions, scan: Scan, findings: Findings) -> Features:
     enhancement, core, gray = _parts(regions, findings)
 
     def ml(mask: MaskStack | NotAvailable) -> Any:
-        return findings.volume_ml(mask, scan)
+        return findings.volume_ml(mask, scan) if found else NO_LV
 
     wall_ml = ml(regions.myocardium)
 
@@ -261,12 +265,24 @@ def measured(regions: Regions, scan: Scan, findings: Findings) -> Features:
     )
 
 
+def with_lost_slices(numbers: Features, segmentation: Segmentation) -> Features:
+    """The same, with a note where slices are missing because no valid mask was found for them."""
+    lost = [one.slice_index + 1 for one in segmentation.certificates if one.route is Route.LOST]
+    if not lost:
+        return numbers
+    listed = ", ".join(map(str, lost))
+    note = f"volumes, masses and the infarct are without lost slices: {listed} (from 1, the apex)"
+    return numbers._replace(notes=(*numbers.notes, note))
+
+
 def _parts(
     regions: Regions, findings: Findings
 ) -> tuple[MaskStack | NotAvailable, MaskStack | NotAvailable, MaskStack | NotAvailable]:
     """Enhancement, core, and gray zone without no-reflow."""
     if regions.enhancement is None or regions.core is None:
         return NOT_ASSESSED, NOT_ASSESSED, NOT_ASSESSED
+    if not regions.lv.any():
+        return NO_LV, NO_LV, NO_LV
     gray = regions.enhancement & ~regions.core
     if not isinstance(findings.no_reflow, NotAvailable):
         gray &= ~findings.no_reflow
@@ -287,11 +303,13 @@ def _ends(regions: Regions) -> list[str]:
 def _length(regions: Regions, findings: Findings) -> Any:
     if isinstance(findings.extents_mm, NotAvailable):
         return ONE_SLICE
-    used = regions.lv.any(axis=(1, 2))
-    if not used.any():
+    used = np.flatnonzero(regions.lv.any(axis=(1, 2)))
+    if not used.size:
         return NO_LV
     ends = _ends(regions)
-    return NotAvailable("; ".join(ends)) if ends else float(findings.extents_mm[used].sum())
+    if ends:
+        return NotAvailable("; ".join(ends))
+    return float(findings.extents_mm[used[0] : used[-1] + 1].sum())  # with slices left out between
 
 
 def _notes(regions: Regions, findings: Findings) -> tuple[str, ...]:

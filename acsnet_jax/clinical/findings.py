@@ -76,7 +76,11 @@ class Findings(NamedTuple):
 
 
 def find(
-    regions: Regions, scan: Scan, *, remote: Bool[np.ndarray, "..."] | None = None
+    regions: Regions,
+    scan: Scan,
+    *,
+    remote: Bool[np.ndarray, "..."] | None = None,
+    no_reflow: MaskStack | None = None,
 ) -> Findings:
     """Everything that the measurements of a stack rest on.
 
@@ -84,6 +88,7 @@ def find(
         regions: its structures.
         scan: its image and geometry.
         remote: remote myocardium as a reader drew it; found if None.
+        no_reflow: as a reader drew it, inside the enhancement; found if None.
 
     Raises:
         InputError: slices out of order, or remote myocardium that is empty or on another grid.
@@ -97,24 +102,29 @@ def find(
         )
     else:
         healthy = NO_MYOCARDIUM
-    no_reflow: MaskStack | NotAvailable = NOT_ASSESSED
+    dark: MaskStack | NotAvailable = NOT_ASSESSED
     infarct: MaskStack | NotAvailable = NOT_ASSESSED
-    if regions.enhancement is not None:
-        no_reflow = _no_reflow(regions.myocardium, regions.enhancement, scan, healthy)
+    if regions.enhancement is not None and not regions.lv.any():
+        dark = infarct = NO_LV
+    elif regions.enhancement is not None:
+        drawn = no_reflow is not None
+        dark = no_reflow if drawn else _no_reflow(regions, regions.enhancement, scan, healthy)
         infarct = regions.enhancement
-        if not isinstance(no_reflow, NotAvailable):
-            infarct = infarct | no_reflow
-    return Findings(walls, healthy, no_reflow, infarct, _extents(scan))
+        if not isinstance(dark, NotAvailable):
+            infarct = infarct | dark
+    return Findings(walls, healthy, dark, infarct, _extents(scan))
 
 
 def _no_reflow(
-    myocardium: MaskStack, enhancement: MaskStack, scan: Scan, remote: Remote | NotAvailable
+    regions: Regions, enhancement: MaskStack, scan: Scan, remote: Remote | NotAvailable
 ) -> MaskStack | NotAvailable:
+    """Dark cores in the picture; bright scar is none, however bright remote myocardium is."""
     if not enhancement.any():
         return NO_INFARCT
     if isinstance(remote, NotAvailable):
         return remote
-    return find_no_reflow(scan.image, myocardium, enhancement, remote, scan.spacing_mm)
+    found = find_no_reflow(scan.image, regions.myocardium, enhancement, remote, scan.spacing_mm)
+    return found if regions.core is None else found & ~regions.core
 
 
 def _extents(scan: Scan) -> Float64[np.ndarray, "slices"] | NotAvailable:

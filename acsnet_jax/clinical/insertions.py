@@ -96,14 +96,19 @@ def given_insertions(anterior_deg: float, inferior_deg: float) -> Insertions:
 
 
 def find_insertions(
-    scan: Scan, myocardium: MaskStack, blood_pool: MaskStack
+    scan: Scan,
+    myocardium: MaskStack,
+    blood_pool: MaskStack,
+    *,
+    enhancement: MaskStack | None = None,
 ) -> Insertions | NotAvailable:
     """Insertions in the picture of an oriented scan, or else from its orientation alone.
 
     Args:
         scan: its image and its affine.
-        myocardium: the wall.
+        myocardium: the wall, enhanced and viable.
         blood_pool: the cavity.
+        enhancement: what of the wall may be as bright as blood.
 
     Returns:
         The insertions; why there are none where the orientation is unknown.
@@ -111,7 +116,9 @@ def find_insertions(
     if not scan.oriented:
         return UNKNOWN_ORIENTATION
     likely = likely_insertions(scan.affine)
-    septum = find_septum(scan.image, myocardium, blood_pool, scan.spacing_mm)
+    septum = find_septum(
+        scan.image, myocardium, blood_pool, scan.spacing_mm, enhancement=enhancement
+    )
     if isinstance(septum, NotAvailable):
         return likely
     middle = likely.anterior_deg + likely.turn * _TYPICAL_DEG / 2
@@ -143,20 +150,26 @@ def find_septum(
     myocardium: MaskStack,
     blood_pool: MaskStack,
     spacing_mm: Spacing,
+    *,
+    enhancement: MaskStack | None = None,
 ) -> Septum | NotAvailable:
     """The arc that borders on the right ventricle, over all slices but the apical third.
 
     Args:
         image: intensities of the scan.
-        myocardium: the wall; without its enhancement if that is known, which is as bright as blood.
+        myocardium: the wall, enhanced and viable: what lies beyond it is looked at.
         blood_pool: the cavity.
         spacing_mm: (row, column) distance of pixel centres.
+        enhancement: what of the wall may be as bright as blood; the rest tells how bright the wall
+            is.
     """
     both = np.flatnonzero(myocardium.any(axis=(1, 2)) & blood_pool.any(axis=(1, 2)))
     both = both[len(both) // 3 :]
     if not both.size:
         return NotAvailable("no slice with myocardium and blood pool")
-    wall = float(np.median(image[both][myocardium[both]]))
+    viable = myocardium if enhancement is None else myocardium & ~enhancement
+    viable = viable if viable[both].any() else myocardium
+    wall = float(np.median(image[both][viable[both]]))
     blood = float(np.median(image[both][blood_pool[both]]))
     if blood <= wall:
         return NotAvailable("blood is not brighter than the wall: no right ventricle is to be seen")

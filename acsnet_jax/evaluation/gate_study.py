@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 from scipy import stats
 
 from acsnet_jax.clinical.gate import (
@@ -49,17 +50,19 @@ class Ranking(NamedTuple):
         sign: its name in `acsnet_jax.clinical.Signs`.
         structure: whose Dice is ranked.
         patients: with both.
-        correlation: Spearman's, between trust and Dice: 1 is the same order.
+        correlation: Spearman's, between trust and Dice: 1 is the same order; None where either is
+            the same of all.
         worst: number of patients in the worst tenth by Dice.
-        caught: how many of them are among the fifth that the sign trusts least.
+        caught: how many of them are among the fifth that the sign trusts least; on average, where
+            patients tie for a place there.
     """
 
     sign: str
     structure: Judged
     patients: int
-    correlation: float
+    correlation: float | None
     worst: int
-    caught: int
+    caught: float
 
 
 def gate_records(
@@ -111,8 +114,14 @@ def rankings(records: Sequence[GateRecord]) -> list[Ranking]:
 def _ranking(sign: str, structure: Judged, pairs: np.ndarray) -> Ranking:
     trust, dice = pairs.T
     constant = np.ptp(trust) == 0 or np.ptp(dice) == 0
-    correlation = 0.0 if constant else float(np.asarray(stats.spearmanr(trust, dice)[0]))
+    correlation = None if constant else float(np.asarray(stats.spearmanr(trust, dice)[0]))
     tenth, fifth = (max(round(share * len(pairs)), 1) for share in (0.1, 0.2))
-    worst = set(np.argsort(dice, kind="stable")[:tenth].tolist())
-    least = set() if constant else set(np.argsort(trust, kind="stable")[:fifth].tolist())
-    return Ranking(sign, structure, len(pairs), correlation, tenth, len(worst & least))
+    caught = float(_share_of_lowest(dice, tenth) @ _share_of_lowest(trust, fifth))
+    return Ranking(sign, structure, len(pairs), correlation, tenth, caught)
+
+
+def _share_of_lowest(values: Float[np.ndarray, "n"], count: int) -> Float[np.ndarray, "n"]:
+    """How far each belongs to the lowest; those that tie for the last places share them."""
+    last = np.sort(values)[count - 1]
+    below, tied = values < last, values == last
+    return below + tied * (count - below.sum()) / tied.sum()

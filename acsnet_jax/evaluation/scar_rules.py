@@ -142,7 +142,8 @@ def compare_rules(scan: Scan, setting: Setting) -> list[RuleRecord]:
     volumes = scan_volume_ml(truth, scan), scan_volume_ml(drawn.myocardium, scan)
     records = []
     for rule, one in found.items():
-        if isinstance(one, NotAvailable) and setting == "blind" and not enhancement.any():
+        unseen = not isinstance(remote, NotAvailable) and not enhancement.any()
+        if isinstance(one, NotAvailable) and setting == "blind" and unseen:
             marked = np.zeros_like(truth)  # nothing bright was seen: a rule's answer is no scar
         elif isinstance(one, NotAvailable):
             records.append(RuleRecord(scan.id, rule, None, None, *volumes))

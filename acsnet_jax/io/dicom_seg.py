@@ -223,6 +223,7 @@ def _segmentation(
     instance = derived_uid(
         *(plane.sop_instance for plane in sources.planes),
         acsnet_jax.__version__,
+        *(structure.name for structure in described),
         np.packbits(pixels).tobytes().hex(),
     )
     series = series_of(sources, "segmentation", index=1)

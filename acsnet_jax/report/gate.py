@@ -35,8 +35,8 @@ def ranking_text(found: Sequence[Ranking]) -> TextTable:
                 SIGN_NAMES[one.sign],
                 _STRUCTURES[one.structure],
                 str(one.patients),
-                f"{one.correlation:+.2f}",
-                f"{one.caught} of {one.worst}",
+                "n/a" if one.correlation is None else f"{one.correlation:+.2f}",
+                f"{one.caught:.2g} of {one.worst}",
             )
             for one in found
         ],

@@ -266,6 +266,15 @@ def test_an_open_ring_is_left_out_of_the_wall_and_named():
     assert result.slices[5].infarct_area_mm2 > 0
 
 
+def test_segments_of_which_nothing_is_known_are_not_below_a_limit():
+    one = heart(scar=sector(0, 60))
+    one.myocardium[:] &= ~sector(100, 140)
+    study = assess(one, insertions_deg=STANDARD).rules[0]
+    assert study.segments_over_50 is None
+    assert "encloses no cavity" in study.not_available["segments_over_50"]
+    assert assess(heart(), insertions_deg=STANDARD).rules[0].segments_over_50 == ()
+
+
 def test_a_remote_region_of_one_intensity_is_no_reference():
     one = heart(scar=sector(0, 60))
     one.scan.image[one.myocardium & ~one.enhancement] = 100
@@ -289,6 +298,8 @@ def test_a_stack_that_is_cut_has_no_length_and_says_so():
         mask[0] = mask[5] = False
     whole = features(one)
     assert whole.lv_length_mm == 40 and whole.notes == ()
+    one.myocardium[2] = one.blood_pool[2] = False  # a lost slice makes no heart shorter
+    assert features(one).lv_length_mm == 40
 
 
 def test_nothing_at_all():
@@ -298,7 +309,11 @@ def test_nothing_at_all():
     result = assess(one, insertions_deg=STANDARD)
     for record in (result.features, *result.slices, *result.segments, *result.rules):
         complete(record)
-    assert result.features.scar_fraction is None
+    numbers = result.features
+    measured = {name: value for name, value in numbers._asdict().items() if name.endswith("_ml")}
+    assert not any(value == 0 for value in measured.values())
+    assert numbers.scar_fraction is numbers.scar_components is None
+    assert all(one.volume_ml is None for one in result.rules)
 
 
 @pytest.mark.parametrize("spacing", [(1.5, 0.75), (0.8, 1.6)])

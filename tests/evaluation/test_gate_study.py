@@ -32,7 +32,19 @@ def test_a_sign_that_orders_the_other_way_catches_none():
 
 def test_a_sign_that_is_the_same_for_all_says_nothing():
     (one,) = rankings([record(str(k), 0.5, None, k / 10) for k in range(9)])
-    assert (one.correlation, one.caught) == (0, 0)
+    assert one.correlation is None
+    assert one.caught == pytest.approx(2 / 9)  # two of nine are looked at, one of them is the worst
+
+
+def test_the_order_of_patients_who_tie_decides_nothing():
+    """Five of thirty stand out; one more of the rest belongs to the least trusted fifth."""
+    dice = np.linspace(0.3, 0.9, 30)
+    confidence = np.where(np.arange(30) % 6 == 1, 0.1, 0.5)
+    given = [
+        record(str(k), x, None, d) for k, (x, d) in enumerate(zip(confidence, dice, strict=True))
+    ]
+    (one,), (other,) = rankings(given), rankings(given[::-1])
+    assert one.caught == other.caught == pytest.approx(1 + 2 * 1 / 25)
 
 
 def test_dice_is_that_of_the_challenge_and_scar_counts_where_it_was_drawn(make_segmentation):

@@ -71,6 +71,14 @@ def test_means_over_patients_and_what_is_made_up_in_the_healthy():
     assert rule_rows(near)[0].healthy_ml.counted == 0
 
 
+def test_without_remote_myocardium_a_rule_has_no_answer():
+    scan = labelled(None)
+    assert scan.labels is not None
+    scan.image[scan.labels >= Label.MYOCARDIUM] = 100  # of one intensity
+    records = compare_rules(scan, "blind")
+    assert all(record.dice is None and record.rule_ml is None for record in records)
+
+
 def test_labels_that_do_not_tell_enhancement_are_refused():
     with pytest.raises(InputError, match="enhancement"):
         compare_rules(labelled(None).replace(has_enhancement=False), "near")
