@@ -15,8 +15,8 @@ PROJECT = pathlib.Path(__file__).resolve().parent.parent / "pyproject.toml"
 
 HEAD = """# Licences
 
-acsnet_jax is under the Apache License 2.0. These are the packages that `pip install acsnet-jax`
-brings on Linux, and what their own metadata say. Bold ones are asked for by acsnet_jax itself, the
+acsnet_jax is under the Apache License 2.0. These are the packages that `pip install .` brings on
+Linux, and what their own metadata say. Bold ones are asked for by acsnet_jax itself, the
 others by those. None is part of this repository; versions are in `requirements.lock`. This page is
 written by `.venv/bin/python .ci/licences.py > docs/licences.md`.
 

@@ -1,4 +1,4 @@
-"""Balanced cross-entropy, Tversky loss and their mean (paper, Training; design section 4).
+"""Balanced cross-entropy, Tversky loss and their mean (paper, Training).
 
 Logits and targets are ``[batch, height, width, outputs]``, targets in [0, 1]. A loss keeps the
 batch and outputs axes, ``[batch, outputs]``, so that the caller weighs samples and skips outputs

@@ -17,7 +17,7 @@ def get_config() -> Config:
     return defaults.training(
         "lv",
         model={
-            "filters": (32, 64, 128, 256),  # design section 4
+            "filters": (32, 64, 128, 256),  # the paper's figure is not to be had: a usual U-Net's
             "bridge": 512,
             "dropout": 0.2,  # paper
         },

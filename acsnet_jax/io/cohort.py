@@ -69,12 +69,34 @@ def iter_cohort(
         patients = sunnybrook.sunnybrook_patients(root)
         return [(name, functools.partial(read, name)) for name, _ in patients]
     if fmt == "nifti":
-        read = functools.partial(nifti.read_nifti, label_map=label_map, **options)
-        return [
-            (name, functools.partial(read, image, label, id=name))
-            for name, image, label in nifti.nifti_pairs(root)
-        ]
+        return _nifti_loaders(root, label_map, options)
     return _dicom_loaders(root, key, options)
+
+
+def _nifti_loaders(
+    root: pathlib.Path, label_map: Mapping[int, int] | None, options: dict
+) -> list[tuple[str, Loader]]:
+    """Whether enhancement was drawn, all patients tell together: one without scar has no label."""
+    pairs = nifti.nifti_pairs(root)
+    labels = [label for _, _, label in pairs if label is not None]
+
+    def tells(label: pathlib.Path) -> bool:
+        try:
+            return nifti.holds_enhancement(label, label_map)
+        except InputError:  # its own loader says what is wrong with it
+            return False
+
+    @functools.cache
+    def told() -> bool:
+        return any(map(tells, labels))
+
+    def read(name: str, image: pathlib.Path, label: pathlib.Path | None) -> Scan:
+        known = label is not None and told()
+        return nifti.read_nifti(
+            image, label, id=name, label_map=label_map, has_enhancement=known, **options
+        )
+
+    return [(pair[0], functools.partial(read, *pair)) for pair in pairs]
 
 
 def read_cohort(

@@ -161,8 +161,7 @@ def read_nifti(
                 "resample the label onto the image"
             )
     if has_enhancement is None:
-        known = label_map.values() if label_map is not None else _present(labels)
-        has_enhancement = labels is not None and any(v >= Label.ENHANCEMENT for v in known)
+        has_enhancement = labels is not None and _tells_enhancement(labels, label_map)
     normal = np.cross(scaled_affine[:3, 0], scaled_affine[:3, 1])
     distance = abs(float(scaled_affine[:3, 2] @ normal / np.linalg.norm(normal)))
     return build_scan(
@@ -189,8 +188,22 @@ def _grid(header: nibabel.Nifti1Header) -> NiftiGrid:
     return NiftiGrid(**{**values, "pixdim": tuple(values["pixdim"])})
 
 
-def _present(labels: UInt8[np.ndarray, "slices height width"] | None) -> list[int]:
-    return [] if labels is None else np.unique(labels).tolist()
+def holds_enhancement(path: pathlib.Path, label_map: Mapping[int, int] | None) -> bool:
+    """Whether ``label_map`` leads to enhancement or, without a map, the file holds any.
+
+    Raises:
+        InputError: the file cannot be read, or holds an unknown value.
+    """
+    if label_map is not None:
+        return any(value >= Label.ENHANCEMENT for value in label_map.values())
+    return _tells_enhancement(_read_labels(path, None)[0], None)
+
+
+def _tells_enhancement(
+    labels: UInt8[np.ndarray, "slices height width"], label_map: Mapping[int, int] | None
+) -> bool:
+    known = label_map.values() if label_map is not None else np.unique(labels)
+    return any(value >= Label.ENHANCEMENT for value in known)
 
 
 def _xyz(array: Shaped[np.ndarray, "slices height width"]) -> str:

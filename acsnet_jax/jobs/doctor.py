@@ -108,7 +108,7 @@ def check_devices() -> Finding:
     cores = len(os.sched_getaffinity(0))
     text = f"{len(devices)} x {kinds} ({jax.default_backend()}), {cores} cores"
     if jax.default_backend() == "cpu" and pathlib.Path("/dev/nvidia0").exists():
-        text += "; the NVIDIA GPU is not used: pip install 'acsnet-jax[cuda]'"
+        text += "; the NVIDIA GPU is not used: pip install -e '.[cuda]'"
         return Finding("devices", "warning", text)
     return Finding("devices", "ok", text)
 
@@ -203,7 +203,7 @@ def check_bundle(folder: pathlib.Path, loaded: list[Bundle | Corrector]) -> Find
     whole = set(bundles.NETWORKS) <= told["networks"].keys()
     loaded.append(bundles.load(folder) if whole else bundles.load_corrector(folder))
     what = "a whole cascade" if whole else "stage 3 alone"
-    text = f"{folder}: {what}, format {told['format']}, SHA-256 {bundles.digest(folder)[:12]}"
+    text = f"{folder}: {what}, format {told['format']}, SHA-256 {bundles.digest(folder)}"
     if told["format"] < bundles.FORMAT:
         text += f"; without checksums: acsnet_jax.bundle.seal({str(folder)!r}) gives it some"
         return Finding("bundle", "warning", text)

@@ -202,7 +202,7 @@ def _write_dicom(
 def _provenance(config: Config) -> dict[str, str]:
     """What the results follow from, without the user's folders, whose names may name a patient."""
     return {
-        "Bundle": f"SHA-256 {bundles.digest(config.bundle)[:12]}",
+        "Bundle": f"SHA-256 {bundles.digest(config.bundle)}",
         **report.environment(),
         **report.config_text(config.to_dict()),
     }

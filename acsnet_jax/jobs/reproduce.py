@@ -15,8 +15,8 @@ from acsnet_jax.training.assembly import make_bundle
 from acsnet_jax.training.folds import FoldNetworks, deal
 from acsnet_jax.training.latent_space import LatentOptions
 from acsnet_jax.training.loop import write_config
-from acsnet_jax.training.settings import Config, from_config
-from acsnet_jax.training.study import train_network
+from acsnet_jax.training.settings import Config, check_study, from_config
+from acsnet_jax.training.study import check_pretraining, train_network
 
 _LOG = logging.getLogger(__name__)
 
@@ -33,6 +33,7 @@ def reproduce(config: Config, workdir: pathlib.Path) -> None:
         InputError: bad data, or `workdir` holds a run of another config.
     """
     path = workdir / "report" / "report.html"
+    check_study(config)
     workdir.mkdir(parents=True, exist_ok=True)
     write_config(config, workdir)
     if path.exists():
@@ -41,6 +42,7 @@ def reproduce(config: Config, workdir: pathlib.Path) -> None:
     data = from_config(cohorts.CohortOptions, config.data)
     _LOG.info("reading the cohort (%s)", data.format)
     cohort = cohorts.load(data, workdir)
+    check_pretraining(config, cohort.cine)
     runs = (_fold_by_fold if config.folds else _at_once)(config, workdir, cohort)
     write_evaluation(
         cohort,

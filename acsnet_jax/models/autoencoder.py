@@ -1,4 +1,4 @@
-"""The anatomical autoencoder of stage 3 (paper, figure 7; sizes in design section 4)."""
+"""The anatomical autoencoder of stage 3 (paper, figure 7)."""
 
 import flax.linen as nn
 import jax

@@ -25,7 +25,7 @@ from acsnet_jax.types import InputError, Scan
 
 @dataclasses.dataclass(frozen=True)
 class InputSpec:
-    """Sizes and scalings of the cascade's inputs (paper, Stages 1 and 2; design section 4).
+    """Sizes and scalings of the cascade's inputs (paper, Stages 1 and 2).
 
     Attributes:
         lv_spacing_mm: in-plane spacing of stage 1; None keeps each scan's own.

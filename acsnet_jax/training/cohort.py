@@ -184,7 +184,12 @@ def _read_cine(data: CohortOptions, key: pathlib.Path, spill: Spill) -> list[Sca
             "folder with --config.data.cine_root=DIR"
         )
     return read_cohort(
-        data.cine_root, data.cine_format, slice_order=data.slice_order, key=key, keep=spill.scan
+        data.cine_root,
+        data.cine_format,
+        modality="cine" if data.cine_format == "nifti" else None,  # which tells of none
+        slice_order=data.slice_order,
+        key=key,
+        keep=spill.scan,
     )
 
 

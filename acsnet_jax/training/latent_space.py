@@ -36,7 +36,7 @@ class LatentOptions:
     """How the latent space is filled.
 
     Attributes:
-        components: of the Gaussian mixture (design section 4: 6).
+        components: of the Gaussian mixture.
         population: number of valid codes.
         coverage: share of the expert masks that each criterion alone accepts.
         experts: whose masks the thresholds are fitted to: those of "lge" scans, where there are

@@ -32,7 +32,7 @@ class Optimisation:
         epochs: passes over the training samples.
         learning_rate: the highest; reached after `warmup` of all steps, then cosine decay to 0.
         warmup: share of all steps.
-        beta: weight of the losses (design section 4: 0.6 for the LV, 0.4 for the myocardium).
+        beta: weight of the losses (0.6 for the LV, 0.4 for the myocardium).
         loss: "image": the Tversky loss of each image, as in the paper; "batch": of all images of a
             batch together, so that what is found where the expert drew nothing costs something.
         compute: what stages 1 and 2 compute in. Parameters, statistics and loss stay float32, and
@@ -81,12 +81,30 @@ def from_config(cls: type[T], node: Config) -> T:
     return cls(**tuples_for_lists(node.to_dict()))
 
 
+def check_study(config: Config) -> None:
+    """Tell the config of a study, with three networks, from that of one.
+
+    Raises:
+        InputError: it has no networks.
+    """
+    if "networks" not in config:
+        raise InputError(
+            "the config has no networks, it is not of a study: give one such as quickstart or "
+            "emidec_cpu, or that of one network to train"
+        )
+
+
 def settings_of(config: Config) -> RunSettings:
     """The settings of a training config.
 
     Raises:
-        InputError: `config.task` names no network.
+        InputError: `config.task` names no network, or there is none: the config is a study's.
     """
+    if "task" not in config:
+        raise InputError(
+            "the config has no task, it is not of one network: give one such as lv, myo or "
+            "autoencoder, or a study's to reproduce"
+        )
     if config.task not in OUTPUTS:
         raise InputError(f"config.task is {config.task!r}; choose one of {', '.join(OUTPUTS)}")
     spec = from_config(InputSpec, config.spec)

@@ -1,6 +1,7 @@
 """Networks of a whole study: one config for all three, with or without pretraining on cine."""
 
 import pathlib
+from collections.abc import Sequence
 
 import ml_collections
 
@@ -9,7 +10,7 @@ from acsnet_jax.training.loop import train_and_evaluate
 from acsnet_jax.training.settings import Config
 from acsnet_jax.training.spill import Spill
 from acsnet_jax.training.state import TrainState
-from acsnet_jax.types import InputError
+from acsnet_jax.types import InputError, Scan
 
 
 def train_network(
@@ -47,16 +48,28 @@ def pretrain(config: Config, task: str, workdir: pathlib.Path, cohort: Cohort) -
     Raises:
         InputError: the cohort has no cine scans.
     """
-    if not cohort.cine:
-        raise InputError(
-            f"config.networks.{task}.pretraining.epochs asks for cine scans and there are none; "
-            "name a cohort with --config.data.cine_format and cine_root, or set it to 0"
-        )
+    check_pretraining(config, cohort.cine)
     run = task_config(config, task)
     run.optimisation = config.networks[task].pretraining
     spill = Spill(workdir, config.data.memory_gb)
     scans = lge_like_by_phantoms(cohort.cine, config.data.seed, spill)
     return train_and_evaluate(run, workdir, cohort=Cohort(scans, []))
+
+
+def check_pretraining(config: Config, cine: Sequence[Scan]) -> None:
+    """Ask for cine scans before anything is trained.
+
+    Raises:
+        InputError: a network is to be pretrained on cine, and there is none.
+    """
+    asking = [task for task in config.networks if pretrains(config, task)]
+    if asking and not cine:
+        keys = [f"config.networks.{task}.pretraining.epochs" for task in asking]
+        raise InputError(
+            f"{keys[0]} asks for cine scans and there are none: name a cohort with "
+            f"--config.data.cine_format and cine_root, or give --{'=0 --'.join(keys)}=0 and "
+            "another --workdir"
+        )
 
 
 def pretrains(config: Config, task: str) -> bool:

@@ -9,9 +9,16 @@ import numpy as np
 import pytest
 from nifti_files import load_nifti
 
-from acsnet_jax.io import read_cohort, read_nifti, read_scans, write_mask, write_segmentation
+from acsnet_jax.io import (
+    iter_cohort,
+    read_cohort,
+    read_nifti,
+    read_scans,
+    write_mask,
+    write_segmentation,
+)
 from acsnet_jax.io.nifti import open_nifti
-from acsnet_jax.types import InputError
+from acsnet_jax.types import InputError, Label
 
 # RAS: step from base to apex, and two axes in the plane; 1.25 x 1.5 x 8 mm.
 APEX = np.array([-1.0, 1.0, -1.0]) / np.sqrt(3.0)
@@ -299,6 +306,23 @@ def test_cohort_layouts(tmp_path, layout):
     assert all(scan.labels is None for scan in found)
     cine = read_cohort(tmp_path, "nifti", modality="cine", slice_order="base_first")
     assert {scan.modality for scan in cine} == {"cine"}
+
+
+def test_patients_without_scar_have_their_enhancement_told_by_the_others(tmp_path):
+    """A file of the values 0 to 2 alone is of a patient without scar, if any has scar."""
+    scarred = cone()
+    scarred[scarred == Label.MYOCARDIUM] = Label.ENHANCEMENT
+    for name, label in (("healthy", cone()), ("scarred", scarred), ("unlabelled", None)):
+        save(tmp_path / "images" / f"{name}.nii.gz", stack(), oblique(8.0))
+        if label is not None:
+            save(tmp_path / "labels" / f"{name}.nii.gz", label, oblique(8.0))
+    told = {scan.id: scan.has_enhancement for scan in read_cohort(tmp_path, "nifti")}
+    assert told == {"healthy": True, "scarred": True, "unlabelled": False}
+    (tmp_path / "labels" / "scarred.nii.gz").write_text("damaged")
+    loaders = dict(iter_cohort(tmp_path, "nifti"))
+    assert not loaders["healthy"]().has_enhancement
+    with pytest.raises(InputError, match=r"scarred\.nii\.gz: cannot read"):
+        loaders["scarred"]()
 
 
 def test_unknown_options(tmp_path):

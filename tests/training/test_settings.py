@@ -19,13 +19,14 @@ from acsnet_jax.training.settings import (
     OUTPUTS,
     Optimisation,
     build_model,
+    check_study,
     course_of,
     from_config,
     input_size,
     settings_of,
     task_of,
 )
-from acsnet_jax.training.study import task_config
+from acsnet_jax.training.study import check_pretraining, task_config
 from acsnet_jax.types import InputError
 from configs import autoencoder, emidec_cpu, lv, myo, quickstart
 
@@ -96,6 +97,22 @@ def test_sequences_become_tuples():
     assert model == Autoencoder(size=32, latent=4, filters=(4, 8))
     hash(model)
     assert build_model("myo", {"filters": [4], "bridge": 8}, spec).outputs == 2
+
+
+def test_a_study_and_one_network_are_told_apart():
+    with pytest.raises(InputError, match=r"not of one network.*study's to reproduce"):
+        settings_of(quickstart.get_config())
+    with pytest.raises(InputError, match=r"not of a study.*one network to train"):
+        check_study(myo.get_config())
+
+
+def test_pretraining_without_cine_is_told_before_anything_is_trained():
+    config = emidec_cpu.get_config()
+    with pytest.raises(InputError, match=r"pretraining\.epochs asks for cine.* another --workdir"):
+        check_pretraining(config, [])
+    for task in ("lv", "myo"):
+        config.networks[task].pretraining.epochs = 0
+    check_pretraining(config, [])
 
 
 def test_an_unknown_field_does_not_pass_silently():
