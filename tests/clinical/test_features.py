@@ -99,6 +99,7 @@ def test_an_experts_no_reflow_is_what_was_drawn(scan):
     assert scan.labels is not None
     result = reference_features(scan)
     drawn = np.count_nonzero(scan.labels == Label.NO_REFLOW)
+    assert result.infarct_volume_ml is not None and result.core_scar_volume_ml is not None
     assert result.no_reflow_volume_ml == pytest.approx(drawn * VOXEL_ML)
     assert result.infarct_volume_ml == pytest.approx(
         np.count_nonzero(scan.labels >= Label.ENHANCEMENT) * VOXEL_ML
