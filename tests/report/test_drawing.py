@@ -66,3 +66,19 @@ def test_a_flat_image_still_has_a_window(make_segmentation):
     view = drawing.view_of(flat, [predicted_regions(segmentation)])
     assert view.white > view.black
     assert view.aspect == pytest.approx(1.5 / 1.25)
+
+
+def test_a_layout_is_settled_to_a_millionth(tmp_path):
+    """Last bits of a place would change the shade of pixels on edges from run to run."""
+    figure = Figure(layout="constrained")
+    figure.subplots(2, 3)
+    for part in figure.subfigures(1, 2):
+        part.add_subplot()
+    drawing.save(figure, tmp_path / "a.png")
+    bounds = np.array([axes.get_position(original=True).bounds for axes in figure.axes])
+    assert len(bounds) == 8
+    np.testing.assert_allclose(bounds, np.round(bounds, 6), rtol=0, atol=1e-12)
+    assert all(axes.get_in_layout() for axes in figure.axes)
+    first = (tmp_path / "a.png").read_bytes()
+    drawing.save(figure, tmp_path / "b.png")
+    assert (tmp_path / "b.png").read_bytes() == first
