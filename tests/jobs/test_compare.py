@@ -64,7 +64,7 @@ def test_everything_is_written_and_in_closed_form(folders, capsys):
     assert float(rows["enhancement", "dice"]["b_mean"]) == pytest.approx(
         3 / 4
     )  # empty on empty is 1
-    assert rows["enhancement", "hausdorff_mm"]["pairs"] == "2"
+    assert rows["enhancement", "hausdorff_mm"]["pairs"] == "3"  # B draws none in p1, as the expert
     assert float(rows["lv", "hausdorff_mm"]["b_mean"]) == pytest.approx(
         2 * 2
     )  # two columns of 2 mm
@@ -74,7 +74,11 @@ def test_everything_is_written_and_in_closed_form(folders, capsys):
     patients = {(r["scan_id"], r["structure"]): r for r in rows_of(out / "patients.csv")}
     assert len(patients) == 16
     assert float(patients["p4", "enhancement"]["expert_ml"]) == pytest.approx(6 * column, rel=1e-5)
-    assert patients["p4", "enhancement"]["b_hausdorff_mm"] == ""
+    diagonal = np.linalg.norm((4 * 8, 24 * 1.5, 30 * 2))  # of the stack, for what is missed
+    assert float(patients["p4", "enhancement"]["b_hausdorff_mm"]) == pytest.approx(
+        diagonal, rel=1e-5
+    )
+    assert patients["p1", "enhancement"]["b_hausdorff_mm"] == ""
     assert patients["p4", "enhancement"]["pathology"] == "scar"
 
     values = json.loads((out / "comparison.json").read_text())
