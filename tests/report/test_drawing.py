@@ -72,8 +72,9 @@ def test_a_layout_is_settled_to_a_millionth(tmp_path):
     """Last bits of a place would change the shade of pixels on edges from run to run."""
     figure = Figure(layout="constrained")
     figure.subplots(2, 3)
-    for part in figure.subfigures(1, 2):
-        part.add_subplot()
+    layout = figure.add_gridspec(1, 2)
+    for column in range(2):
+        figure.add_subfigure(layout[0, column]).add_subplot()
     drawing.save(figure, tmp_path / "a.png")
     bounds = np.array([axes.get_position(original=True).bounds for axes in figure.axes])
     assert len(bounds) == 8
