@@ -281,8 +281,6 @@ def _parts(
     """Enhancement, core, and gray zone without no-reflow."""
     if regions.enhancement is None or regions.core is None:
         return NOT_ASSESSED, NOT_ASSESSED, NOT_ASSESSED
-    if not regions.lv.any():
-        return NO_LV, NO_LV, NO_LV
     gray = regions.enhancement & ~regions.core
     if not isinstance(findings.no_reflow, NotAvailable):
         gray &= ~findings.no_reflow

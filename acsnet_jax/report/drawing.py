@@ -224,7 +224,10 @@ def _settle(figure: Figure) -> None:
     In one of 28 runs on the same numbers, the edges of one panel's lines had another shade, by 1 of
     255: its place had other last bits.
     """
-    figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    if engine is None:
+        return
+    engine.execute(figure)
     figure.set_layout_engine("none")
     for axes in figure.axes:
         axes.set_position(np.round(axes.get_position(original=True).bounds, 6).tolist())
