@@ -42,7 +42,8 @@ class Checkpoints:
             cleanup_tmp_directories=True,
         )
         self._folder = (workdir / "checkpoints").resolve()
-        self._manager = ocp.CheckpointManager(self._folder, options=options)
+        handler = ocp.StandardCheckpointHandler()
+        self._manager = ocp.CheckpointManager(self._folder, options=options, item_handlers=handler)
         self._damaged: list[int] = []
 
     def __enter__(self) -> "Checkpoints":
@@ -102,14 +103,12 @@ class Checkpoints:
         for bad in self._damaged:
             text = "%s: the checkpoint of step %d is damaged, that of step %d is used"
             _LOG.warning(text, self._folder, bad, step)
-        try:
-            found = self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
-        except (KeyError, TypeError, ValueError) as error:
+        if _arrays(self._manager.item_metadata(step)) != _arrays(abstract):
             raise InputError(
                 f"{self._folder}: the checkpoint of step {step} is of another network than that of "
                 "config.json; restore it, or use another --workdir"
-            ) from error
-        return TrainState(**found)
+            )
+        return TrainState(**self._manager.restore(step, args=ocp.args.StandardRestore(abstract)))
 
     def _write_checksums(self, *new: int) -> None:
         """Those of new steps beside those of the steps that are still kept."""
@@ -136,6 +135,14 @@ def _parse(values: dict[str, Any]) -> dict[str, dict[str, str]]:
     return {
         step: {name: str(digest) for name, digest in files.items()}
         for step, files in values.items()
+    }
+
+
+def _arrays(state: Any) -> dict[str, tuple[tuple[int, ...], Any]]:
+    """Shape and type of each array by its place, in a state or in what orbax tells of one."""
+    return {
+        jax.tree_util.keystr(place, simple=True, separator="/"): (leaf.shape, leaf.dtype)
+        for place, leaf in jax.tree_util.tree_leaves_with_path(state)
     }
 
 
