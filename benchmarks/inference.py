@@ -6,7 +6,8 @@ Phantoms of about twelve slices are written as DICOM and predicted as `experimen
 in processes of their own: the first one finds an empty compilation cache, the second what the first
 left there, and the third takes all studies in a row. Each tells how long it took to import, to load
 the bundle, and for every study to read, segment, assess and write it, and how much memory it held
-after it.
+after it. Two more run the job itself over all studies, once alone and once with a process each that
+reads and that writes beside it, and tell studies a minute and the memory of all of them together.
 """
 
 import json
@@ -14,6 +15,7 @@ import logging
 import pathlib
 import shutil
 import tempfile
+import threading
 import time
 from typing import Any
 
@@ -24,18 +26,24 @@ from acsnet_jax import bundle as bundles
 from acsnet_jax import clinical
 from acsnet_jax.app import use_compilation_cache
 from acsnet_jax.io import discover
-from acsnet_jax.jobs.predict import write_folder
+from acsnet_jax.jobs.predict import predict, write_folder
 from acsnet_jax.pipeline import segment
 from acsnet_jax.synthesis.phantom import make_scan, write_dicom
 from benchmarks import record
+from configs import predict as predict_config
 
 _BUNDLE = flags.DEFINE_string("bundle", "", "Folder of a trained bundle.")
 _STUDIES = flags.DEFINE_integer("studies", 20, "How many are predicted in a row.")
 flags.declare_key_flag("out")
 _STARTED = flags.DEFINE_float("started", 0.0, "Be a process that is timed; it began then.")
+_JOB = flags.DEFINE_enum("job", "", ["", "alone", "overlap"], "Run the job over all studies.")
 _INPUT = flags.DEFINE_string("input", "", "Folder of the studies of a process that is timed.")
 
+_TENTHS = 10
+"""The time of a job is divided so, to see whether it takes more memory the longer it runs."""
+
 _SIZE, _SPACING_MM, _DISTANCE_MM = 192, (1.4, 1.4), 8.0
+_LOOK_EVERY_S = 0.2
 _STEPS = ("read", "segment", "assess", "write")
 
 
@@ -43,7 +51,8 @@ def main(_) -> None:
     logging.disable(logging.INFO)  # of libraries
     if _STARTED.value:
         imported = time.time()
-        told = one_process(pathlib.Path(_BUNDLE.value), pathlib.Path(_INPUT.value))
+        bundle, studies = pathlib.Path(_BUNDLE.value), pathlib.Path(_INPUT.value)
+        told = in_a_row(bundle, studies) if _JOB.value else one_process(bundle, studies)
         print(json.dumps({"import": imported - _STARTED.value, **told}))
         return
     if not _BUNDLE.value:
@@ -59,11 +68,12 @@ def main(_) -> None:
         first, second, many = (
             _timed(root / name, root / "cache") for name in ("one", "one", "all")
         )
+        jobs = {job: _timed(root / "all", root / "cache", job=job) for job in ("alone", "overlap")}
     rows = [_row(name, one) for name, one in (("first", first), ("second", second))]
     warm = {**many, "studies": many["studies"][1:]}
     rows.append(("warm", "", "", *(_median(warm, step) for step in _STEPS), _study_seconds(warm)))
     record.print_table(("process", "import", "load", *_STEPS, "all"), rows)
-    memory = [one["mib"] for one in many["studies"]]
+    rates = {job: 60 * _STUDIES.value / one["job"] for job, one in jobs.items()}
     results = {
         "studies": _STUDIES.value,
         "slices": [one["slices"] for one in many["studies"]],
@@ -72,15 +82,18 @@ def main(_) -> None:
         "second": second,
         "second_startup_seconds": second["import"] + second["load"],
         "warm_seconds": {step: _median(warm, step) for step in _STEPS},
-        "studies_a_minute": 60 / _study_seconds(warm),
-        "memory_mib": memory,
+        "memory_mib": [one["mib"] for one in many["studies"]],
+        "jobs": jobs,
+        "studies_a_minute": rates,
     }
-    print(f"{results['studies_a_minute']:.1f} studies a minute once warm; memory in MiB: {memory}")
+    header = ("job", "studies a minute", *(f"MiB, tenth {k + 1}" for k in range(_TENTHS)))
+    lines = [(job, rates[job], *one["mib_of_tenths"]) for job, one in jobs.items()]
+    record.print_table(header, lines)
     print(record.write("inference", results, folder=record.OUT.value))
 
 
-def _timed(studies: pathlib.Path, cache: pathlib.Path) -> dict[str, Any]:
-    options = [f"--bundle={_BUNDLE.value}", f"--input={studies}"]
+def _timed(studies: pathlib.Path, cache: pathlib.Path, *, job: str = "") -> dict[str, Any]:
+    options = [f"--bundle={_BUNDLE.value}", f"--input={studies}", f"--job={job}"]
     return record.timed_process("benchmarks.inference", options, cache)
 
 
@@ -119,6 +132,36 @@ def one_process(bundle_folder: pathlib.Path, root: pathlib.Path) -> dict[str, An
             study: dict[str, Any] = dict(zip(_STEPS, np.diff(times).tolist(), strict=True))
             studies.append({**study, "slices": len(scan.image), "mib": record.memory_mib("VmRSS")})
     return {"load": loaded, "studies": studies}
+
+
+def in_a_row(bundle_folder: pathlib.Path, root: pathlib.Path) -> dict[str, Any]:
+    """Run the job over all studies of a folder, and tell its seconds and memory.
+
+    Args:
+        bundle_folder: of a whole bundle.
+        root: with one folder of DICOM files a study.
+    """
+    use_compilation_cache()
+    config = predict_config.get_config()
+    config.bundle, config.input = str(bundle_folder), str(root)
+    config.modality, config.overlap = "lge", _JOB.value == "overlap"
+    held: list[float] = []
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(_LOOK_EVERY_S):
+            held.append(record.family_mib())
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        predict(config, pathlib.Path(folder))
+    seconds = time.perf_counter() - start
+    ended.set()
+    looking.join()
+    tenths = np.array_split(held, _TENTHS)
+    return {"job": seconds, "mib_of_tenths": [float(np.max(part, initial=0)) for part in tenths]}
 
 
 def _row(name: str, process: dict[str, Any]) -> tuple:

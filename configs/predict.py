@@ -32,6 +32,9 @@ def get_config() -> Config:
             "pseudonym_key": "",
             # Whether DICOM input gets DICOM output, which names the patient as the input does.
             "dicom": True,
+            # Whether four scans or more are read, and assessed and written, by a process each while
+            # this one computes; those two hold some 300 MB each.
+            "overlap": True,
             # Intensity of no signal, for phase-sensitive images, in the file's rescaled unit (after
             # RescaleSlope and RescaleIntercept, before any window); not set, the reader's or 0.
             "signal_zero": config_dict.placeholder(float),

@@ -18,7 +18,7 @@ TOPS = ("acsnet_jax", "experiments", "configs", "benchmarks", "examples")
 # Imports go to an earlier line only, or to a neighbour that is named below.
 LAYERS = (
     {"types", "xla", "installation"},
-    {"acsnet_jax", "ops", "config", "files", "lock", "palette"},
+    {"acsnet_jax", "aside", "ops", "config", "files", "lock", "palette"},
     {"app", "cli", "anatomy", "losses", "metrics", "io", "preprocess"},
     {"synthesis"},
     {"models", "latent", "clinical"},

@@ -3,6 +3,7 @@
 - `read_acdc`: cine with labels, in ACDC's layout.
 - `Format`: names of the formats.
 - `discover`: whatever a path holds, as (name, loader) pairs; for predictions.
+- `Loader`: reads one of them when it is called.
 - `iter_cohort`: a cohort's scans, or what is wrong with them, one by one.
 - `read_cohort`: all scans of a cohort; a bad one is an error.
 - `read_scans`: all scans at a path of any format.
@@ -23,7 +24,7 @@
 """
 
 from acsnet_jax.io.acdc import read_acdc
-from acsnet_jax.io.cohort import Format, discover, iter_cohort, read_cohort, read_scans
+from acsnet_jax.io.cohort import Format, Loader, discover, iter_cohort, read_cohort, read_scans
 from acsnet_jax.io.dicom import read_dicom
 from acsnet_jax.io.emidec import read_emidec
 from acsnet_jax.io.masks import LabelStack, label_files, mask_of, read_labels, write_labels
@@ -35,6 +36,7 @@ from acsnet_jax.io.sunnybrook import read_sunnybrook
 __all__ = [
     "Format",
     "LabelStack",
+    "Loader",
     "SliceOrder",
     "discover",
     "iter_cohort",

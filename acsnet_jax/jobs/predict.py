@@ -1,24 +1,34 @@
 """Segment scans with a bundle: NIfTI, DICOM, clinical features, certificates and a report."""
 
+import collections
+import contextlib
 import logging
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from tqdm import tqdm
 
 from acsnet_jax import bundle as bundles
 from acsnet_jax import clinical, report
+from acsnet_jax.aside import Aside, Here, Place
 from acsnet_jax.correction import lost_slices
 from acsnet_jax.files import replacing_folder, write_json
-from acsnet_jax.io import discover, write_segmentation
+from acsnet_jax.io import Loader, discover, write_segmentation
 from acsnet_jax.io.dicom_seg import write_dicom_seg
 from acsnet_jax.io.dicom_sr import write_dicom_sr
 from acsnet_jax.io.pseudonym import key_file
 from acsnet_jax.pipeline import segment
 from acsnet_jax.training.settings import Config, from_config
-from acsnet_jax.types import InputError, Segmentation
+from acsnet_jax.types import InputError, Scan, Segmentation
 
 _LOG = logging.getLogger(__name__)
+
+_OVERLAP_FROM = 4
+"""Scans; for fewer, starting other processes costs more than they save."""
+
+_WRITES_WAITING = 2
+"""So many results at most wait for the process that writes, which bounds what is held."""
 
 
 def predict(config: Config, workdir: pathlib.Path) -> None:
@@ -26,6 +36,8 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
 
     A scan whose folder is there already is passed over, so that a re-run goes on. A bad scan does
     not stop the others. ``index.html`` and ``index.csv`` hold all scans of `workdir`, worst first.
+    With ``config.overlap``, several scans are read, and assessed and written, by a process each
+    while this one computes.
 
     Raises:
         InputError: no input or bundle, or at the end, if a scan could not be segmented.
@@ -33,11 +45,6 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
     for name in ("bundle", "input"):
         if not config[name]:
             raise InputError(f"config.{name} is not set; give it with --config.{name}=PATH")
-    bundle = bundles.load(
-        config.bundle,
-        inference=config.inference.to_dict(),
-        correction=config.correction.to_dict(),
-    )
     loaders = discover(
         config.input,
         modality=config.modality or None,
@@ -45,63 +52,153 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
         series=config.series or None,
         key=key_file(config.pseudonym_key, workdir),
     )
-    limits = from_config(clinical.GateLimits, config.gate)
-    insertions_deg = _insertions(config.rv_insertions_deg)
-    provenance = _provenance(config)
-    failed, lost, doubtful = [], 0, 0
-    for name, load in tqdm(loaders, desc="segment", unit="scan", disable=None):
-        try:
-            scan = load()
-            if config.signal_zero is not None:
-                scan = scan.replace(signal_zero=config.signal_zero)
-            folder = workdir / scan.id
-            if folder.exists():
-                _LOG.info("%s: %s is there already", name, folder)
+    bundle = bundles.load(
+        config.bundle,
+        inference=config.inference.to_dict(),
+        correction=config.correction.to_dict(),
+    )
+    delivery = _Delivery(
+        _insertions(config.rv_insertions_deg),
+        bundle.calibration,
+        from_config(clinical.GateLimits, config.gate),
+        config.dicom,
+        _provenance(config),
+    )
+    tally = _Tally()
+    begun: set[pathlib.Path] = set()
+    with contextlib.ExitStack() as processes:
+        reader: Place = Here()
+        writer: Place = Here()
+        waiting = 0
+        if config.overlap and len(loaders) >= _OVERLAP_FROM:
+            reader, writer = (processes.enter_context(Aside()) for _ in range(2))
+            waiting = _WRITES_WAITING
+        readings = _readings(reader, loaders, config.signal_zero)
+        bar = tqdm(readings, desc="segment", unit="scan", total=len(loaders), disable=None)
+        for name, reading in bar:
+            try:
+                scan = reading()
+                folder = workdir / scan.id
+                if folder in begun or folder.exists():
+                    _LOG.info("%s: %s is there already", name, folder)
+                    continue
+                segmentation = segment(scan, bundle)
+            except InputError as error:
+                tally.settle(0)
+                tally.fail(name, error)
                 continue
-            segmentation = segment(scan, bundle)
-            assessment = clinical.assess(
-                segmentation, insertions_deg=insertions_deg, calibration=bundle.calibration
-            )
-            judgement = clinical.judge(clinical.measure_signs(segmentation), limits=limits)
-            write_folder(
-                segmentation,
-                assessment,
-                judgement,
-                folder,
-                dicom=config.dicom,
-                provenance=provenance,
-            )
-        except InputError as error:
-            _LOG.error("%s: %s", name, error)
-            failed.append(name)
-            continue
-        lost += len(lost_slices(segmentation.certificates))
-        doubtful += judgement.verdict != "accepted"
-        features = assessment.features
-        _LOG.info(
-            "%s: %s; LV %s mL, myocardium %s g, infarct %s g (%s%% of LV mass) -> %s",
-            name,
-            judgement.verdict,
-            _shown(features.lv_volume_ml, "{:.0f}"),
-            _shown(features.myocardial_mass_g, "{:.0f}"),
-            _shown(features.infarct_mass_g, "{:.1f}"),
-            _shown(features.infarct_fraction, "{:.1f}", scale=100.0),
-            folder,
+            begun.add(folder)
+            tally.wait_for(name, folder, writer.call(_deliver, segmentation, folder, delivery))
+            tally.settle(waiting)
+        tally.settle(0)
+    _tell(workdir, delivery.provenance)
+    if tally.doubtful:
+        _LOG.warning(
+            "%d scans are not accepted as they are; gate.json of each says why", tally.doubtful
         )
-    _tell(workdir, provenance)
-    if doubtful:
-        _LOG.warning("%d scans are not accepted as they are; gate.json of each says why", doubtful)
-    if lost:
+    if tally.lost:
         _LOG.warning(
             "%d slices were lost: nothing plausible was found for them, and they are left out; see "
             "their certificates",
-            lost,
+            tally.lost,
         )
-    if failed:
+    if tally.failed:
         raise InputError(
-            f"{len(failed)} of {len(loaders)} scans could not be segmented, for the reasons above: "
-            + ", ".join(failed)
+            f"{len(tally.failed)} of {len(loaders)} scans could not be segmented, for the reasons "
+            "above: " + ", ".join(tally.failed)
         )
+
+
+def _readings(
+    reader: Place, loaders: Sequence[tuple[str, Loader]], signal_zero: float | None
+) -> Iterator[tuple[str, Callable[[], Scan]]]:
+    """(name, what gives the scan) of each; while one is taken, the next is being read."""
+    begun: collections.deque[tuple[str, Callable[[], Scan]]] = collections.deque()
+    for name, load in loaders:
+        begun.append((name, reader.call(_read, load, signal_zero)))
+        if len(begun) > 1:
+            yield begun.popleft()
+    yield from begun
+
+
+def _read(load: Loader, signal_zero: float | None) -> Scan:
+    scan = load()
+    return scan if signal_zero is None else scan.replace(signal_zero=signal_zero)
+
+
+class _Delivery(NamedTuple):
+    """What a study's files follow from besides its segmentation."""
+
+    insertions_deg: tuple[float, float] | None
+    calibration: clinical.Calibration | None
+    limits: clinical.GateLimits
+    dicom: bool
+    provenance: Mapping[str, str]
+
+
+class _Delivered(NamedTuple):
+    """What is told of a study on the console."""
+
+    verdict: str
+    lost: int
+    words: str
+
+
+def _deliver(segmentation: Segmentation, folder: pathlib.Path, delivery: _Delivery) -> _Delivered:
+    """Assess a segmentation and write all files of it."""
+    assessment = clinical.assess(
+        segmentation,
+        insertions_deg=delivery.insertions_deg,
+        calibration=delivery.calibration,
+    )
+    judgement = clinical.judge(clinical.measure_signs(segmentation), limits=delivery.limits)
+    write_folder(
+        segmentation,
+        assessment,
+        judgement,
+        folder,
+        dicom=delivery.dicom,
+        provenance=delivery.provenance,
+    )
+    features = assessment.features
+    words = (
+        f"LV {_shown(features.lv_volume_ml, '{:.0f}')} mL, "
+        f"myocardium {_shown(features.myocardial_mass_g, '{:.0f}')} g, "
+        f"infarct {_shown(features.infarct_mass_g, '{:.1f}')} g "
+        f"({_shown(features.infarct_fraction, '{:.1f}', scale=100.0)}% of LV mass)"
+    )
+    return _Delivered(judgement.verdict, len(lost_slices(segmentation.certificates)), words)
+
+
+class _Tally:
+    """What became of the scans, and of which it is not known yet."""
+
+    def __init__(self) -> None:
+        self.failed: list[str] = []
+        self.lost = 0
+        self.doubtful = 0
+        self._waiting: collections.deque[tuple[str, pathlib.Path, Callable[[], _Delivered]]]
+        self._waiting = collections.deque()
+
+    def wait_for(self, name: str, folder: pathlib.Path, result: Callable[[], _Delivered]) -> None:
+        self._waiting.append((name, folder, result))
+
+    def settle(self, most: int) -> None:
+        """Until so many at most are waited for, the oldest first."""
+        while len(self._waiting) > most:
+            name, folder, result = self._waiting.popleft()
+            try:
+                delivered = result()
+            except InputError as error:
+                self.fail(name, error)
+                continue
+            self.lost += delivered.lost
+            self.doubtful += delivered.verdict != "accepted"
+            _LOG.info("%s: %s; %s -> %s", name, delivered.verdict, delivered.words, folder)
+
+    def fail(self, name: str, error: InputError) -> None:
+        _LOG.error("%s: %s", name, error)
+        self.failed.append(name)
 
 
 def _tell(workdir: pathlib.Path, provenance: Mapping[str, str]) -> None:

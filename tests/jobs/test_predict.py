@@ -1,6 +1,8 @@
 """What `predict` writes, with callables that read the answer off the picture."""
 
 import json
+import logging
+import shutil
 
 import pytest
 from nibabel import loadsave, nifti1
@@ -8,6 +10,8 @@ from test_pipeline import bundle, make_scan
 
 from acsnet_jax import app
 from acsnet_jax import bundle as bundles
+from acsnet_jax.io import discover
+from acsnet_jax.jobs import predict as job
 from acsnet_jax.jobs.predict import predict
 from acsnet_jax.types import InputError
 from configs import predict as predict_config
@@ -65,3 +69,42 @@ def test_insertions_are_given_on_the_command_line(config, tmp_path):
         config.rv_insertions_deg = wrong
         with pytest.raises(InputError, match=error):
             predict(config, tmp_path / "out")
+
+
+FILES = ("segmentation.nii.gz", "features.json", "slices.csv", "certificates.json", "gate.json")
+
+
+@pytest.fixture
+def several(config, tmp_path):
+    """Four scans, and one that cannot be read, between them."""
+    folder = tmp_path / "several"
+    folder.mkdir()
+    for name in ("a", "b", "d", "e"):
+        shutil.copy(tmp_path / "ring.nii.gz", folder / f"{name}.nii.gz")
+    (folder / "c.nii.gz").write_bytes(b"no image")
+    config.input = str(folder)
+    return config
+
+
+def test_what_is_read_and_written_beside_is_the_same(several, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("acsnet_jax"), "propagate", True)
+    told = {}
+    for overlap in (True, False):
+        several.overlap = overlap
+        caplog.clear()
+        with caplog.at_level(logging.INFO), pytest.raises(InputError, match=r"1 of 5 .*: c$"):
+            predict(several, tmp_path / str(overlap))
+        said = [r.getMessage() for r in caplog.records if r.name.startswith("acsnet_jax")]
+        told[overlap] = [one.replace(str(tmp_path / str(overlap)), "OUT") for one in said]
+    assert told[True] == told[False]
+    assert [one[0] for one in told[True][:5]] == ["a", "b", "c", "d", "e"]
+    for name in ("a", "b", "d", "e"):
+        for file in FILES:
+            one, other = (tmp_path / str(overlap) / name / file for overlap in (True, False))
+            assert one.read_bytes() == other.read_bytes(), f"{name}/{file}"
+
+
+def test_a_scan_twice_is_written_once(several, tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "discover", lambda *_, **__: [*discover(several.input)[:2]] * 2)
+    predict(several, tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()} == {"a", "b"}
