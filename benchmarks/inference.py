@@ -150,7 +150,7 @@ def in_a_row(bundle_folder: pathlib.Path, root: pathlib.Path) -> dict[str, Any]:
 
     def look() -> None:
         while not ended.wait(_LOOK_EVERY_S):
-            held.append(record.family_mib())
+            held.append(record.family_mib("self"))
 
     looking = threading.Thread(target=look, daemon=True)
     looking.start()

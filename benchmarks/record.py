@@ -109,17 +109,17 @@ def program_mib(function: Callable, *arguments: Any) -> float:
     return sum(sizes) / 2**20
 
 
-def memory_mib(name: str, process: int | str = "self") -> float:
+def memory_mib(name: str, *, process: int | str = "self") -> float:
     """MiB that a process has, by a name in ``/proc/PROCESS/status``; Linux alone."""
     status = pathlib.Path(f"/proc/{process}/status").read_text()
     found = re.search(rf"^{name}:\s+(\d+) kB", status, re.MULTILINE)
     return 0.0 if found is None else int(found.group(1)) / 1024
 
 
-def family_mib(process: int | str = "self") -> float:
+def family_mib(process: int | str) -> float:
     """MiB that a process and all that it started hold now; Linux alone."""
     try:
-        held = memory_mib("VmRSS", process)
+        held = memory_mib("VmRSS", process=process)
         tasks = [*pathlib.Path(f"/proc/{process}/task").iterdir()]
         children = [child for task in tasks for child in (task / "children").read_text().split()]
     except (FileNotFoundError, ProcessLookupError):  # it has just ended
