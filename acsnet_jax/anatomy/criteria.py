@@ -107,7 +107,7 @@ def is_valid(mask: Mask, spacing_mm: SpacingLike, thresholds: Thresholds) -> Boo
         thresholds: usually from `fit_thresholds`.
 
     Raises:
-        InputError: if spacing and mask do not fit together.
+        InputError: masks are not of type bool, or spacing and mask do not fit together.
     """
     anatomy = measure_plausible(mask, spacing_mm)
     return ~jnp.any(check(anatomy, thresholds, CRITERIA), axis=-1)
@@ -125,7 +125,7 @@ def failures(
         thresholds: usually from `fit_thresholds`.
 
     Raises:
-        InputError: if spacing and mask do not fit together.
+        InputError: masks are not of type bool, or spacing and mask do not fit together.
     """
     return check(measure(mask, spacing_mm), thresholds, CRITERIA)
 

@@ -97,7 +97,7 @@ def measure(mask: Mask, spacing_mm: SpacingLike) -> Anatomy:
         One entry a mask.
 
     Raises:
-        InputError: if spacing and mask do not fit together.
+        InputError: masks are not of type bool, or spacing and mask do not fit together.
     """
     return _measured(mask, spacing_mm, _exact)
 
@@ -113,7 +113,7 @@ def measure_plausible(mask: Mask, spacing_mm: SpacingLike) -> Anatomy:
         spacing_mm: (row, column), ``[2]`` or ``[*batch, 2]``, above 0.
 
     Raises:
-        InputError: if spacing and mask do not fit together.
+        InputError: masks are not of type bool, or spacing and mask do not fit together.
     """
     return _measured(mask, spacing_mm, _of_plausible)
 
@@ -128,8 +128,19 @@ def regions(mask: Mask) -> tuple[Mask, Mask]:
     Returns:
         The mask with all its holes filled, and its largest hole (on a tie the first in raster
         order), empty where the mask is open.
+
+    Raises:
+        InputError: masks are not of type bool.
     """
+    _check_type(mask)
     return _regions(mask)
+
+
+def _check_type(mask: Mask) -> None:
+    if mask.dtype != jnp.bool_:
+        raise InputError(
+            f"masks are {mask.dtype}, not bool: say what is foreground, as in mask > 0"
+        )
 
 
 @custom_vmap
@@ -156,7 +167,8 @@ def _regions_vmap(axis_size, in_batched, mask):
 
 
 def _measured(mask: Mask, spacing_mm: SpacingLike, counts: Callable) -> Anatomy:
-    """Checks and broadcasts the spacing, then measures."""
+    """Checks the masks, checks and broadcasts the spacing, then measures."""
+    _check_type(mask)
     batch, (height, width) = mask.shape[:-2], mask.shape[-2:]
     spacing = jnp.asarray(spacing_mm, jnp.float32)
     if spacing.shape not in ((2,), (*batch, 2)):
@@ -200,6 +212,9 @@ def _sizes() -> _Sizes:
 def _in_chunks(function: Callable, arrays: tuple[Any, ...]) -> Any:
     """Runs a function of arrays ``[n, ...]`` chunk by chunk, so that memory stays bounded."""
     n = arrays[0].shape[0]
+    if n == 0:
+        one = function(*(jnp.ones((1, *x.shape[1:]), x.dtype) for x in arrays))
+        return jax.tree.map(lambda x: x[:0], one)
     size = _sizes().chunk
     if n <= size:
         return function(*arrays)

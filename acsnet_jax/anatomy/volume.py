@@ -71,6 +71,8 @@ def trim_areas(
         Paper, Methods, "Stage 3", volumetric checks: i = max(i_M, min(i_C + 1, i_D)).
     """
     areas = jnp.asarray(areas, jnp.int32)
+    if not areas.size:
+        return jnp.zeros(0, bool)
     index = jnp.arange(len(areas), dtype=jnp.int32)
     last = len(areas) - 1
     start, i_m = _longest_rise(areas)

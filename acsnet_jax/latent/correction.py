@@ -91,6 +91,12 @@ def correct(
     options = _Options(scope, k, refine, min(block, max(1, count * (len(alphas) + 1))))
     if not isinstance(alphas, Tracer):
         alphas = np.asarray(alphas, np.float32)
+    if count == 0:
+        *batch, height, width = masks.shape
+        one = _correct(
+            np.zeros((1, height, width), bool), population, alphas, networks, options=options
+        )
+        return jax.tree.map(lambda leaf: leaf[:0].reshape(*batch, *leaf.shape[1:]), one)
     return _correct(masks, population, alphas, networks, options=options)
 
 

@@ -11,7 +11,8 @@ from acsnet_jax.ops.distance import BLOCK, positions
 DIRECTIONS = 64
 _FEW = 8
 _TURNS = 2 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS
-_COSINES, _SINES = np.cos(_TURNS).astype(np.float32), np.sin(_TURNS).astype(np.float32)
+# Rounded, so that a quarter turn has a cosine of 0, and straight edges a depth of 0.
+_COSINES, _SINES = (wave(_TURNS).round(12).astype(np.float32) for wave in (np.cos, np.sin))
 
 
 def convexity_defect(
@@ -28,10 +29,21 @@ def convexity_defect(
     """
     masks = contour.count.shape[0]
     most = jnp.max(contour.count)
+    # From the first pixel on: small numbers are exact enough, and wherever a mask lies in its
+    # picture, its depth is the same to the bit.
+    corner = positions(contour, jnp.int32(0), 1)[:2]
+
+    def positions_mm(first):
+        *place, exists = positions(contour, first, BLOCK)
+        y, x = (
+            (one - begin) * size
+            for one, begin, size in zip(place, corner, spacing_mm[:, None], strict=True)
+        )
+        return y, x, exists
 
     def stretch(state):
         first, support = state
-        y, x, exists = _positions_mm(contour, first, BLOCK, spacing_mm)
+        y, x, exists = positions_mm(first)
         few = jnp.minimum((most - first + _FEW - 1) // _FEW, BLOCK // _FEW)
         return first + BLOCK, lax.fori_loop(0, few, lambda k, h: push(k, h, y, x, exists), support)
 
@@ -44,7 +56,7 @@ def convexity_defect(
 
     def deepen(state):
         first, depth = state
-        y, x, exists = _positions_mm(contour, first, BLOCK, spacing_mm)
+        y, x, exists = positions_mm(first)
 
         def turn(step, nearest):
             for k in range(_FEW):
@@ -64,8 +76,3 @@ def convexity_defect(
     _, support = lax.while_loop(lambda s: s[0] < most, stretch, (jnp.int32(0), unseen))
     start = (jnp.int32(0), jnp.zeros((masks,), jnp.float32))
     return lax.while_loop(lambda s: s[0] < most, deepen, start)[1]
-
-
-def _positions_mm(contour, first, size, spacing_mm):
-    row, column, exists = positions(contour, first, size)
-    return row * spacing_mm[0:1], column * spacing_mm[1:2], exists

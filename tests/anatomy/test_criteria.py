@@ -4,6 +4,7 @@ import sys
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 from batches import BATCH, is_valid, measure
@@ -197,6 +198,21 @@ def test_translation_changes_nothing(shift):
     assert_same(measure(np.roll(masks, shift, axis=(1, 2)), (1.5, 1.25)), expected)
 
 
+def test_depths_do_not_depend_on_the_place():
+    """Thresholds are fitted to masks in one place, and hold in every other."""
+    masks = some_masks()
+    mask = masks[np.argmax(np.asarray(measure(masks, (1.0, 1.0)).convexity_defect_mm) > 2.0)]
+    rows, columns = (np.flatnonzero(mask.any(axis=k)) for k in (1, 0))
+    shape = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    moved = np.zeros((BATCH, 200, 200), bool)
+    rng = np.random.default_rng(0)
+    for one in moved:
+        row, column = (rng.integers(0, 200 - size) for size in shape.shape)
+        one[row : row + shape.shape[0], column : column + shape.shape[1]] = shape
+    depths = measure(moved, (1.3671875, 1.3671875)).convexity_defect_mm
+    assert np.unique(depths).size == 1
+
+
 TURNS = {
     "flip rows": (lambda m: m[:, ::-1], False),
     "flip columns": (lambda m: m[:, :, ::-1], False),
@@ -308,6 +324,28 @@ def test_other_shapes_need_only_other_criteria():
     measures = measure(np.stack([annulus(20, 0), annulus(20, 10)]), (1.0, 1.0))
     failed = anatomy.check(measures, LOOSE._replace(wall_max_mm=1100.0), criteria)
     np.testing.assert_array_equal(failed, [[False, True], [True, False]])
+
+
+def test_no_mask_has_no_measure():
+    masks, spacing = np.zeros((0, 16, 16), bool), (1.5, 1.25)
+    assert {leaf.shape for leaf in anatomy.measure(masks, spacing)} == {(0,)}
+    assert anatomy.is_valid(masks, spacing, LOOSE).shape == (0,)
+    assert anatomy.failures(masks, spacing, LOOSE).shape == (0, len(anatomy.CRITERIA))
+    assert {leaf.shape for leaf in anatomy.regions(masks)} == {(0, 16, 16)}
+    with pytest.raises(InputError, match="no mask to fit"):
+        anatomy.fit_thresholds(masks, spacing)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_labels_are_no_masks(dtype, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # which asks first in tests
+    labels = 2 * annulus(12, 8)[None].astype(dtype)
+    with pytest.raises(InputError, match=f"masks are {np.dtype(dtype)}, not bool.*mask > 0"):
+        anatomy.measure(labels, (1.0, 1.0))
+    with pytest.raises(InputError, match="not bool"):
+        anatomy.is_valid(labels, (1.0, 1.0), LOOSE)
+    with pytest.raises(InputError, match="not bool"):
+        anatomy.regions(labels)
 
 
 def test_bad_input_is_named():

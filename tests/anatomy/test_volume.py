@@ -183,3 +183,8 @@ def test_slices_on_either_side_of_a_gap_are_not_successive():
 def test_fit_max_change_needs_two_neighbours():
     with pytest.raises(InputError, match="two neighbouring slices"):
         fit_max_change([np.array([3]), np.array([0, 4]), np.array([4, 0, 4]), np.array([])])
+
+
+def test_a_stack_without_slices():
+    empty = jnp.zeros((0, 8, 8), bool)
+    assert trim_stack(empty, empty).shape == (0,)

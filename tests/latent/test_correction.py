@@ -184,6 +184,13 @@ def test_all_empty():
         assert (found.neighbour == -1).all()
 
 
+@pytest.mark.parametrize("shape", [(0, ROWS, WIDTH), (3, 0, ROWS, WIDTH)])
+def test_nothing_to_correct(shape):
+    done = run(np.zeros(shape, bool))
+    assert done.mask.shape == shape
+    assert {leaf.shape[: len(shape) - 2] for leaf in done} == {shape[:-2]}
+
+
 def test_correcting_twice_changes_nothing_more():
     once = run(random_masks(60, 4))
     twice = run(once.mask)
