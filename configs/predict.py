@@ -25,7 +25,8 @@ def get_config() -> Config:
             "bundle": "",  # folder of a trained system
             "input": "",  # DICOM folder, NIfTI file, or a folder of them
             "modality": "",  # "lge" or "cine" where the files do not tell
-            "slice_order": "auto",  # or "apex_first", "base_first", where geometry does not tell
+            # "apex_first" or "base_first" where geometry does not tell; counts more than what does.
+            "slice_order": "auto",
             "series": "",  # number or UID, for a folder with several short-axis stacks
             # pseudonym.key of another working folder, to give DICOM scans the same names as there;
             # "" for one of its own.

@@ -13,11 +13,13 @@ from tqdm import tqdm
 
 from acsnet_jax.io import acdc, dicom, emidec, nifti, store, sunnybrook
 from acsnet_jax.io.pseudonym import obtain_key
-from acsnet_jax.io.stack import SliceOrder, check_choice
+from acsnet_jax.io.stack import SliceOrder, check_choice, in_order
 from acsnet_jax.types import InputError, Modality, Scan
 
 Format = Literal["dicom", "nifti", "sunnybrook", "acdc", "emidec", "store"]
 Loader = Callable[[], Scan]
+
+_DIRECTORY = "DICOMDIR"
 
 
 def iter_cohort(
@@ -57,7 +59,10 @@ def iter_cohort(
     if modality is not None:
         options["modality"] = modality
     if fmt == "store":
-        return [(p.name, functools.partial(_stored, p, modality)) for p in store.stored_scans(root)]
+        return [
+            (p.name, functools.partial(_stored, p, modality, slice_order))
+            for p in store.stored_scans(root)
+        ]
     if fmt == "emidec":
         cases = emidec.emidec_cases(root)
         return [(p.name, functools.partial(emidec.read_emidec, p, **options)) for p in cases]
@@ -170,9 +175,9 @@ def discover(
         return [(name, functools.partial(nifti.read_nifti, path, **options))]
     if path.is_dir():
         if store.is_stored_scan(path):
-            return [(path.name, functools.partial(_stored, path, modality))]
+            return [(path.name, functools.partial(_stored, path, modality, slice_order))]
         if any(path.glob("*/scan.json")):
-            return iter_cohort(path, "store", modality=modality)
+            return iter_cohort(path, "store", modality=modality, slice_order=slice_order)
         if any(path.glob("Case_*/Images")):
             return iter_cohort(path, "emidec", modality=modality, slice_order=slice_order)
         if any(path.glob("patient*/patient*_frame*.nii*")):
@@ -231,8 +236,8 @@ def _read_all(
     return list(scans.values())
 
 
-def _stored(folder: pathlib.Path, modality: Modality | None) -> Scan:
-    scan = store.read_scan(folder)
+def _stored(folder: pathlib.Path, modality: Modality | None, slice_order: SliceOrder) -> Scan:
+    scan = in_order(store.read_scan(folder), slice_order)
     return scan if modality is None else scan.replace(modality=modality)
 
 
@@ -253,9 +258,12 @@ def _dicom_loaders(
 def _dicom_folders(path: pathlib.Path) -> list[pathlib.Path]:
     """``path`` itself if it holds one study, else its subfolders, one a study.
 
-    Subfolders of one study (a folder a series) belong together; the StudyInstanceUID tells.
+    Subfolders of one study (a folder a series) belong together; the StudyInstanceUID tells. The
+    directory of a medium (DICOMDIR) lies above all of its studies, and is of none.
     """
-    if path.is_file() or any(p.is_file() and dicom.is_dicom(p) for p in path.iterdir()):
+    if path.is_file() or any(
+        p.is_file() and p.name.upper() != _DIRECTORY and dicom.is_dicom(p) for p in path.iterdir()
+    ):
         return [path]
     studies: dict[pathlib.Path, str] = {}
     for folder in sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith(".")):

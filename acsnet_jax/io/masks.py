@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float64, Integer, Shaped
 
 from acsnet_jax.io.nifti import (
     GEOMETRY_FIELDS,
+    LABEL_ROUNDING,
     is_nifti,
     is_oriented,
     nifti_stem,
@@ -27,7 +28,6 @@ from acsnet_jax.types import InputError, Spacing
 _CLEARLY = 1.5  # times the larger spacing of the other two axes
 _MOST_LABELS = 128  # in one slice; an image has more values
 _SQUARE = 1.1  # largest aspect of a pixel that is taken as square
-_ROUNDING = 1e-3  # of labels that went through a scaling in float32
 _SFORM = ("srow_x", "srow_y", "srow_z")
 
 
@@ -300,7 +300,7 @@ def _whole_numbers(
         # NaN and infinity are no whole numbers either
         with np.errstate(invalid="ignore"):
             rounded = np.rint(slice_)
-            bad = ~(np.abs(slice_ - rounded) <= _ROUNDING) | (np.abs(rounded) >= 2.0**31)
+            bad = ~(np.abs(slice_ - rounded) <= LABEL_ROUNDING) | (np.abs(rounded) >= 2.0**31)
         if bad.any():
             raise InputError(
                 f"{path}: value {slice_[bad][0]:g} in slice {k + 1} of {len(values)} is no label: "

@@ -11,12 +11,13 @@ A cohort of NIfTI files is one of::
 """
 
 import dataclasses
+import itertools
 import logging
 import math
 import pathlib
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import nibabel
 import numpy as np
@@ -54,6 +55,11 @@ _NIBABEL_ERRORS = (
 _DEFLATE = 1032  # bytes that a compressed byte can stand for at most
 _MOST_OFFSET = 2**24  # bytes before the voxels, header extensions included
 _MOST_READ = 3 * 2**28  # bytes that reading one file may take
+_SAME_SPACING = 0.01  # relative difference that is taken as rounding
+
+LABEL_ROUNDING = 1e-3
+"""Of labels that went through a scaling in float32."""
+
 LABEL_SUFFIXES = ("_label", "_labels", "_gt", "_mask", "_seg", "_segmentation")
 """What a file's name ends in that holds labels."""
 
@@ -74,24 +80,17 @@ def nifti_pairs(
     """(id, image, label or None) of each scan of a folder; layouts as in the module's docstring.
 
     Raises:
-        InputError: the folder holds no image or, if ``with_labels``, a label without an image.
+        InputError: the folder holds no image, two of one name or, if ``with_labels``, two labels of
+            one image or a label without an image.
     """
     if (root / "images").is_dir():
-        labels = {nifti_stem(p): p for p in _nifti_files(root / "labels")}
-        images = {nifti_stem(p): p for p in _nifti_files(root / "images")}
+        images = _by_stem(_nifti_files(root / "images"))
+        labels = _by_stem(_nifti_files(root / "labels")) if with_labels else {}
     else:
-        files = {nifti_stem(p): p for p in _nifti_files(root)}
-        images = {
-            stem.removesuffix("_image"): path
-            for stem, path in files.items()
-            if not stem.endswith(LABEL_SUFFIXES)
-        }
-        labels = {
-            stem.removesuffix(suffix): path
-            for stem, path in files.items()
-            for suffix in LABEL_SUFFIXES
-            if stem.endswith(suffix)
-        }
+        files = _nifti_files(root)
+        drawn = [path for path in files if nifti_stem(path).endswith(LABEL_SUFFIXES)]
+        images = _by_stem([path for path in files if path not in drawn], ("_image",))
+        labels = _by_stem(drawn, LABEL_SUFFIXES) if with_labels else {}
     if not images:
         raise InputError(f"{root}: no NIfTI image: expected images/*.nii.gz or *_image.nii.gz")
     if not with_labels:
@@ -100,6 +99,29 @@ def nifti_pairs(
     if orphans:
         raise InputError(f"{labels[orphans[0]]}: a label without an image {orphans[0]}: rename it")
     return [(name, path, labels.get(name)) for name, path in images.items()]
+
+
+def _by_stem(
+    paths: Iterable[pathlib.Path], suffixes: Sequence[str] = ()
+) -> dict[str, pathlib.Path]:
+    """Files by their name, without whichever suffix it ends in.
+
+    Raises:
+        InputError: two have one name.
+    """
+    found: dict[str, pathlib.Path] = {}
+    for path in paths:
+        stem = nifti_stem(path)
+        for suffix in suffixes:
+            if stem.endswith(suffix):
+                stem = stem.removesuffix(suffix)
+                break
+        if stem in found:
+            raise InputError(
+                f"{path}: {found[stem].name} is of the same name {stem}: keep one of them"
+            )
+        found[stem] = path
+    return found
 
 
 def _nifti_files(folder: pathlib.Path) -> list[pathlib.Path]:
@@ -155,11 +177,8 @@ def read_nifti(
                 f"{label_path}: label is {_xyz(labels)}, its image {path.name} is {_xyz(image)} "
                 "(columns x rows x slices): give the label of this image"
             )
-        if not _grids_agree(oriented, affine, label_header, spacing):
-            raise InputError(
-                f"{label_path}: the label's affine contradicts that of its image {path.name}: "
-                "resample the label onto the image"
-            )
+        if not placeholder:
+            _check_grids(path, header, label_path, label_header, image.shape)
     if has_enhancement is None:
         has_enhancement = labels is not None and _tells_enhancement(labels, label_map)
     normal = np.cross(scaled_affine[:3, 0], scaled_affine[:3, 1])
@@ -334,7 +353,7 @@ def map_labels(
     path: str | pathlib.Path,
     label_map: Mapping[int, int] | None = None,
     *,
-    fix: str = "map it with label_map",
+    fix: str = "map it (data.label_map)",
 ) -> UInt8[np.ndarray, "slices height width"]:
     """`Label` values from a file's own values.
 
@@ -350,6 +369,10 @@ def map_labels(
     mapping = {int(v): int(v) for v in Label} if label_map is None else dict(label_map)
     mapping.setdefault(0, int(Label.BACKGROUND))
     labels = np.zeros(values.shape, np.uint8)
+    if values.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):
+            whole = np.rint(values)
+            values = np.where(np.abs(values - whole) <= LABEL_ROUNDING, whole, values)
     for value in np.unique(values):
         here = np.isnan(values) if np.isnan(value) else values == value
         # A plain dict lookup: 2.0 finds 2, 2.5 finds nothing.
@@ -420,21 +443,56 @@ def _check_slices_last(
 def is_oriented(header: nibabel.Nifti1Header) -> bool:
     """Whether a code is set and the axes are more than a signed diagonal, a placeholder."""
     affine = np.asarray(header.get_best_affine(), np.float64)
-    coded = int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
     axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-    return coded and bool(np.abs(axes - np.diag(np.diag(axes))).max() > 1e-3)
+    return _is_coded(header) and bool(np.abs(axes - np.diag(np.diag(axes))).max() > 1e-3)
 
 
-def _grids_agree(
-    oriented: bool,
-    affine: Float64[np.ndarray, "4 4"],
+def _is_coded(header: nibabel.Nifti1Header) -> bool:
+    return int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
+
+
+def _check_grids(
+    image: pathlib.Path,
+    image_header: nibabel.Nifti1Header,
+    label: pathlib.Path,
     label_header: nibabel.Nifti1Header,
-    spacing: tuple[float, float, float],
-) -> bool:
-    label_affine = np.asarray(label_header.get_best_affine(), np.float64)
-    if not oriented or not is_oriented(label_header):
-        return True
-    return bool(np.abs(label_affine - affine).max() < 0.5 * min(spacing))
+    shape: tuple[int, ...],
+) -> None:
+    """Refuses a label whose header puts its voxels elsewhere than its image does.
+
+    A header without a code and with a spacing of 1 says nothing. Between a placeholder and an
+    affine that tells how the patient lies, spacings alone are compared.
+
+    Raises:
+        InputError: spacings differ, axes run another way, or voxels lie elsewhere.
+    """
+    fix = "resample the label onto the image, or correct its header"
+    spacing, affine, _ = voxel_geometry(image, image_header)
+    label_spacing, label_affine, _ = voxel_geometry(label, label_header)
+    coded = [_is_coded(header) for header in (image_header, label_header)]
+    if not coded[1] and np.allclose(label_spacing, 1.0):
+        return
+    if not np.allclose(label_spacing, spacing, rtol=_SAME_SPACING):
+        ours, theirs = (
+            " x ".join(f"{one:.4g}" for one in each) for each in (label_spacing, spacing)
+        )
+        raise InputError(
+            f"{label}: the label's voxels are {ours} mm, those of its image {image.name} {theirs} "
+            f"(columns x rows x slices): {fix}"
+        )
+    oriented = [is_oriented(header) for header in (image_header, label_header)]
+    if all(oriented):
+        ends = [(0, size) for size in shape[::-1]]
+        corners = np.array([[*corner, 1.0] for corner in itertools.product(*ends)])
+        apart = float(np.abs((label_affine - affine) @ corners.T)[:3].max())
+        disagree = apart > 0.5 * min(spacing)
+    else:
+        ways = [np.sign(np.diag(one)[:3]) for one in (affine, label_affine)]
+        disagree = all(coded) and not any(oriented) and bool((ways[0] != ways[1]).any())
+    if disagree:
+        raise InputError(
+            f"{label}: the label's affine contradicts that of its image {image.name}: {fix}"
+        )
 
 
 def write_mask(

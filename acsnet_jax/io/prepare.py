@@ -1,6 +1,7 @@
 """Cohort preparation: validate every scan, write the store, and say in one table what is there."""
 
 import dataclasses
+import logging
 import pathlib
 from collections.abc import Iterable, Mapping
 
@@ -9,8 +10,10 @@ from tqdm import tqdm
 
 from acsnet_jax.io.cohort import Format, iter_cohort
 from acsnet_jax.io.stack import SliceOrder, one_line
-from acsnet_jax.io.store import write_scan
+from acsnet_jax.io.store import stored_scans, write_scan
 from acsnet_jax.types import InputError, Label, Modality, Scan
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +110,8 @@ def prepare(
 ) -> list[Row]:
     """Reads a cohort, writes each good scan to the store ``out``, and describes all of them.
 
-    Scans that cannot be read are left out, and their rows say why. A re-run replaces scans whole.
+    Scans that cannot be read are left out, and their rows say why. A re-run replaces scans whole; a
+    warning names those in the store that it did not write.
 
     Args:
         root: the cohort's folder.
@@ -142,6 +146,14 @@ def prepare(
             rows += describe([(name, error)])
     if not seen:
         raise InputError(f"{root}: none of {len(rows)} scans can be read: {rows[0].error}")
+    others = [path.name for path in stored_scans(pathlib.Path(out)) if path.name not in seen]
+    if others:
+        _LOG.warning(
+            "%s also holds scans that are not of this run, and that training on it will take: %s; "
+            "remove their folders unless they belong there",
+            out,
+            ", ".join(others),
+        )
     return rows
 
 

@@ -30,6 +30,11 @@ SliceOrder = Literal["auto", "apex_first", "base_first"]
 APEX_DIRECTION = np.array([-1.0, 1.0, -1.0]) / np.sqrt(3.0)
 """From base to apex in RAS: the apex lies to the left, the front and the feet."""
 
+_GIVEN = "as given"
+_BY_PATIENT = "patient orientation"
+_UNKNOWN = "unknown"
+_ORDER_UNKNOWN = "slice order is unknown, file order kept as apex first: set slice_order"
+
 MOST_PIXELS = 16_384
 """Along any axis."""
 
@@ -156,18 +161,18 @@ def apex_is_first(
         The answer, and what it rests on.
     """
     if slice_order != "auto":
-        return slice_order == "apex_first", "as given"
+        return slice_order == "apex_first", _GIVEN
     if oriented:
         step = affine[:3, 2]
         cosine = float(step @ APEX_DIRECTION / np.linalg.norm(step))
         if abs(cosine) > _CLEAR_COSINE:
-            return cosine < 0, "patient orientation"
+            return cosine < 0, _BY_PATIENT
     slope = None if labels is None else _area_slope(labels)
     if slope is not None and abs(slope) > _CLEAR_SLOPE:
         return slope > 0, "labelled areas"
     if usual_order != "auto":
         return usual_order == "apex_first", "usual order of the data set"
-    return True, "unknown, file order kept"
+    return True, f"{_UNKNOWN}, file order kept"
 
 
 def _area_slope(labels: UInt8[np.ndarray, "slices height width"]) -> float | None:
@@ -177,6 +182,45 @@ def _area_slope(labels: UInt8[np.ndarray, "slices height width"]) -> float | Non
     if len(index) < 2:
         return None
     return float(np.polyfit(index, area[index], 1)[0] / area[index].mean())
+
+
+def in_order(scan: Scan, slice_order: SliceOrder) -> Scan:
+    """A scan whose order was unknown, or was given, in the order that is given now.
+
+    Args:
+        scan: as it was built.
+        slice_order: of its file; "auto" to leave it as it is.
+    """
+    basis = scan.provenance.slice_order_basis
+    if slice_order == "auto" or not (basis == _GIVEN or basis.startswith(_UNKNOWN)):
+        return scan
+    ascending = bool(scan.file_order[0] <= scan.file_order[-1])
+    if ascending != (slice_order == "apex_first"):
+        scan = _reversed(scan)
+    return scan.replace(
+        problems=tuple(one for one in scan.problems if one != _ORDER_UNKNOWN),
+        provenance=dataclasses.replace(scan.provenance, slice_order_basis=_GIVEN),
+    )
+
+
+def _reversed(scan: Scan) -> Scan:
+    affine = scan.affine.copy()
+    affine[:3, 3] += affine[:3, 2] * (len(scan.image) - 1)
+    affine[:3, 2] *= -1
+    positions_mm = -scan.positions_mm[::-1]
+    if not scan.oriented:
+        positions_mm = positions_mm - positions_mm[0]
+    last = len(scan.image) - 1
+    return scan.replace(
+        image=np.ascontiguousarray(scan.image[::-1]),
+        positions_mm=np.ascontiguousarray(positions_mm),
+        affine=affine,
+        labels=None if scan.labels is None else np.ascontiguousarray(scan.labels[::-1]),
+        labelled=np.ascontiguousarray(scan.labelled[::-1]),
+        file_order=np.ascontiguousarray(scan.file_order[::-1]),
+        endocardium_only=tuple(last - index for index in reversed(scan.endocardium_only)),
+        planes=scan.planes[::-1],
+    )
 
 
 def build_scan(
@@ -243,8 +287,12 @@ def build_scan(
         positions_mm = positions_mm - positions_mm[0]
 
     problems = list(problems)
-    if basis.startswith("unknown"):
-        problems.append("slice order is unknown, file order kept as apex first: set slice_order")
+    if basis.startswith(_UNKNOWN):
+        problems.append(_ORDER_UNKNOWN)
+    elif basis == _GIVEN:
+        told = apex_is_first(affine, oriented=oriented, labels=None, slice_order="auto")
+        if told == (not apex_first, _BY_PATIENT):
+            problems.append("slice_order, as given, contradicts how the patient lies")
     labelled: np.ndarray = np.zeros(slices, bool)
     partial: np.ndarray = np.zeros(0, int)
     if labels is not None:

@@ -10,7 +10,8 @@ from acsnet_jax.io import prepare as preparation
 from acsnet_jax.io import read_scan, write_scan
 from acsnet_jax.io.pseudonym import key_file
 from acsnet_jax.synthesis.phantom import make_cohort, write_dicom
-from acsnet_jax.training.settings import Config
+from acsnet_jax.training.cohort import CohortOptions
+from acsnet_jax.training.settings import Config, from_config
 from acsnet_jax.types import InputError
 
 _LOG = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ def prepare(config: Config, workdir: pathlib.Path) -> None:
             workdir,
             modality=config.modality or None,
             slice_order=data.slice_order,
+            label_map=from_config(CohortOptions, data).values_of(data.format),
             key=key_file(data.pseudonym_key, workdir),
             progress=True,
         )

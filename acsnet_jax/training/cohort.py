@@ -8,6 +8,7 @@ import numpy as np
 
 from acsnet_jax.files import RESTORE, read_record, write_json
 from acsnet_jax.io import Format, SliceOrder, read_cohort
+from acsnet_jax.io.label_sets import parse_label_map
 from acsnet_jax.io.pseudonym import key_file
 from acsnet_jax.io.stack import check_finite
 from acsnet_jax.synthesis.cine_to_lge import cine_to_lge
@@ -45,6 +46,9 @@ class CohortOptions:
             folder. None for a quarter of the machine's memory.
         pseudonym_key: ``pseudonym.key`` of another working folder, to give DICOM scans the same
             names as there; None for one of its own.
+        label_map: what the values of NIfTI labels mean, as in
+            "1:blood_pool,2:myocardium,3:enhancement,4:background"; empty where they are 0
+            background, 1 blood pool, 2 myocardium, 3 enhancement, 4 no-reflow.
     """
 
     format: Literal["phantom"] | Format = "phantom"
@@ -60,6 +64,18 @@ class CohortOptions:
     slice_order: SliceOrder = "auto"
     memory_gb: float | None = None
     pseudonym_key: str | None = None
+    label_map: str = ""
+
+    def values_of(self, fmt: str) -> dict[int, int] | None:
+        """What the values of labels mean in a format, as `acsnet_jax.io.iter_cohort` takes it.
+
+        Raises:
+            InputError: ``label_map`` cannot be understood.
+        """
+        values, others = parse_label_map(self.label_map, key="data.label_map")
+        if others is not None:
+            raise InputError("config.data.label_map: name each value, other:NAME is not known here")
+        return dict(values) if values is not None and fmt == "nifti" else None
 
 
 class Conversion(NamedTuple):
@@ -168,7 +184,12 @@ def _read(data: CohortOptions, modality: Modality, key: pathlib.Path, spill: Spi
             "with --config.data.root=DIR"
         )
     return read_cohort(
-        data.root, data.format, slice_order=data.slice_order, key=key, keep=spill.scan
+        data.root,
+        data.format,
+        slice_order=data.slice_order,
+        label_map=data.values_of(data.format),
+        key=key,
+        keep=spill.scan,
     )
 
 
@@ -188,6 +209,7 @@ def _read_cine(data: CohortOptions, key: pathlib.Path, spill: Spill) -> list[Sca
         data.cine_format,
         modality="cine" if data.cine_format == "nifti" else None,  # which tells of none
         slice_order=data.slice_order,
+        label_map=data.values_of(data.cine_format),
         key=key,
         keep=spill.scan,
     )

@@ -1,5 +1,7 @@
 """EMIDEC and ACDC layouts, the cohort table, and all real scans at hand."""
 
+import logging
+
 import nibabel
 import numpy as np
 import pytest
@@ -152,6 +154,19 @@ def test_prepare_reports_bad_scans_and_keeps_the_others(tmp_path):
     assert format_table(describe(stored)).count("Case_P00") == 2
     with pytest.raises(InputError, match="truncated"):
         read_cohort(tmp_path / "in", "emidec")
+
+
+def test_prepare_names_what_an_earlier_run_left(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("acsnet_jax"), "propagate", True)
+    for k in range(2):
+        write_emidec(tmp_path / "in", f"Case_P00{k}")
+    prepare(tmp_path / "in", "emidec", tmp_path / "out")
+    assert not caplog.records
+    (tmp_path / "in" / "Case_P001" / "Images" / "Case_P001.nii.gz").write_bytes(b"")
+    prepare(tmp_path / "in", "emidec", tmp_path / "out")
+    (record,) = caplog.records
+    assert "not of this run" in record.getMessage() and "Case_P001;" in record.getMessage()
+    assert (tmp_path / "out" / "Case_P001" / "scan.json").exists()
 
 
 def test_prepare_with_nothing_good(tmp_path):

@@ -7,11 +7,13 @@ import zlib
 import numpy as np
 import pydicom.config
 import pytest
+from pydicom import dcmread
 from pydicom.pixels.processing import apply_voi_lut
 from pydicom.uid import (
     BasicTextSRStorage,
     DeflatedExplicitVRLittleEndian,
     JPEG2000Lossless,
+    MediaStorageDirectoryStorage,
     RLELossless,
 )
 from synthetic_dicom import (
@@ -22,6 +24,7 @@ from synthetic_dicom import (
     ROW,
     SERIES,
     base_dataset,
+    item,
     write_enhanced,
     write_slice,
     write_stack,
@@ -61,10 +64,12 @@ def test_affine_maps_voxels_to_ras(tmp_path, handed):
     assert axis @ scan.file_affine[:3, 2] > 0
 
 
-def test_slice_order_overrides_geometry(tmp_path):
+def test_slice_order_overrides_geometry_and_says_so(tmp_path):
     folder = write_stack(tmp_path / "a")
     first = read_dicom(folder, slice_order="apex_first")
     last = read_dicom(folder, slice_order="base_first")
+    assert first.problems == ("slice_order, as given, contradicts how the patient lies",)
+    assert not last.problems and not read_dicom(folder).problems
     np.testing.assert_array_equal(first.image, last.image[::-1])
     assert (np.diff(first.positions_mm) > 0).all() and (np.diff(last.positions_mm) > 0).all()
 
@@ -198,6 +203,43 @@ def test_multi_frame(tmp_path):
     np.testing.assert_allclose(scan.image[:, 0, 0], [90, 60, 30, 0])
     assert scan.spacing_mm == (1.5, 1.25)
     np.testing.assert_allclose(np.diff(scan.positions_mm), 8.0, rtol=1e-5)
+
+
+def test_private_sequences_do_not_overrule_the_standard_ones(tmp_path):
+    path = write_enhanced(tmp_path / "enhanced.dcm", slope=3.0)
+    expected = read_dicom(path)
+    ds = dcmread(path)
+    for group in ds.PerFrameFunctionalGroupsSequence:
+        block = group.private_block(0x2005, "SOME VENDOR", create=True)
+        other = item(
+            ImagePositionPatient=[1.0, 2.0, 3.0], RescaleSlope=7, RescaleIntercept=5, TriggerTime=0
+        )
+        block.add_new(0x0F, "SQ", [other])
+    ds.save_as(path, enforce_file_format=True)
+    found = read_dicom(path)
+    np.testing.assert_array_equal(found.image, expected.image)
+    np.testing.assert_array_equal(found.affine, expected.affine)
+
+
+def test_frames_without_functional_groups_are_no_frames(tmp_path):
+    path = write_enhanced(tmp_path / "enhanced.dcm", slices=6)
+    ds = dcmread(path)
+    ds.PerFrameFunctionalGroupsSequence = ds.PerFrameFunctionalGroupsSequence[:4]
+    ds.save_as(path, enforce_file_format=True)
+    with pytest.raises(InputError, match=r"NumberOfFrames is 6, and 4 have functional groups"):
+        read_dicom(path)
+
+
+def test_a_stack_across_no_heart_is_a_problem(tmp_path):
+    for k in range(4):
+        write_slice(
+            tmp_path,
+            f"{k}.dcm",
+            0,
+            ImageOrientationPatient=[1, 0, 0, 0, 1, 0],
+            ImagePositionPatient=[0, 0, 8 * k],
+        )
+    assert any("short axis" in problem for problem in read_dicom(tmp_path).problems)
 
 
 def test_multi_frame_cine_gives_end_diastole(tmp_path):
@@ -447,6 +489,14 @@ def test_folder_of_dicom_folders(tmp_path):
     assert [name for name, _ in discover(tmp_path)] == ["p1", "p2"]
     assert len({scan.id for scan in read_scans(tmp_path)}) == 2
     assert len(read_cohort(tmp_path, "dicom")) == 2
+
+
+def test_a_directory_of_a_medium_belongs_to_no_study(tmp_path):
+    write_stack(tmp_path / "p1", StudyInstanceUID="1.1.1")
+    write_stack(tmp_path / "p2", 2, StudyInstanceUID="1.1.2")
+    directory = base_dataset("DICOMDIR", sop_class=MediaStorageDirectoryStorage)
+    directory.save_as(tmp_path / "DICOMDIR", enforce_file_format=True)
+    assert [name for name, _ in discover(tmp_path)] == ["p1", "p2"]
 
 
 def test_study_with_a_folder_a_series_is_one_scan(tmp_path):

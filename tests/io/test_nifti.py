@@ -204,6 +204,60 @@ def test_grid_mismatch(tmp_path):
         read_nifti(image, label)
 
 
+def turned(degrees):
+    """About the first voxel, in plane."""
+    affine = oblique(8.0)
+    angle = np.deg2rad(degrees)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    axes = affine[:3, :2] / (1.25, 1.5)
+    affine[:3, :2] = axes @ turn * (1.25, 1.5)
+    return affine
+
+
+@pytest.mark.parametrize(
+    ("image", "label", "message"),
+    [
+        (oblique(8.0), turned(20), "affine contradicts"),
+        (oblique(8.0), oblique(8.5), "voxels are 1.25 x 1.5 x 8.5 mm, .* 1.25 x 1.5 x 8 "),
+        (np.diag([-1.25, -1.5, 8, 1]), np.diag([1.25, 1.5, 8, 1]), "affine contradicts"),
+        (np.diag([-1.25, -1.5, 8, 1]), np.diag([-1.0, -1.0, 4, 1]), "voxels are 1 x 1 x 4 mm"),
+        (oblique(8.0), np.diag([1.25, 1.5, 4, 1]), "voxels are"),
+    ],
+)
+def test_labels_that_lie_elsewhere(tmp_path, image, label, message):
+    image = save(tmp_path / "i.nii", stack(), image)
+    with pytest.raises(InputError, match=rf"l\.nii: .*{message}"):
+        read_nifti(image, save(tmp_path / "l.nii", cone(), label))
+
+
+@pytest.mark.parametrize(
+    ("label", "code"),
+    [
+        (turned(0.5), 1),
+        (np.diag([1.25, 1.5, 8, 1]), 1),
+        (np.diag([-1.25, 1.5, 8, 1]), 0),
+        (np.eye(4), 0),
+    ],
+)
+def test_labels_whose_header_says_less_or_nearly_the_same(tmp_path, label, code):
+    image = save(tmp_path / "i.nii", stack(), oblique(8.0))
+    scan = read_nifti(image, save(tmp_path / "l.nii", cone(), label, code=code))
+    assert scan.labelled.all()
+
+
+def test_labels_that_went_through_a_scaling(tmp_path):
+    """nibabel scales what has an integer header and float values."""
+    labels = cone().astype(np.float32)
+    labels[5, 5, 4] = Label.ENHANCEMENT
+    image = nibabel.Nifti1Image(labels, oblique(8.0))
+    image.set_data_dtype(np.int16)
+    nibabel.save(image, tmp_path / "l.nii")
+    raw, _ = open_nifti(tmp_path / "l.nii")
+    assert not np.isin(raw, [0, 1, 2, 3]).all()
+    scan = read_nifti(save(tmp_path / "i.nii", stack(), oblique(8.0)), tmp_path / "l.nii")
+    np.testing.assert_array_equal(scan.labels, labels.transpose(2, 1, 0)[scan.file_order])
+
+
 @pytest.mark.parametrize("value", [2.5, np.nan, -1.0, 7.0])
 def test_unknown_label(tmp_path, value):
     labels = cone().astype(np.float32)
@@ -334,6 +388,24 @@ def test_unknown_options(tmp_path):
         read_scans(tmp_path / "none")
     with pytest.raises(InputError, match="no DICOM or NIfTI"):
         read_scans(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("p_image", "p_label", "p_seg"), r"p_seg\.nii: p_label\.nii is of the same name p"),
+        (("p", "p_image"), r"p_image\.nii: p\.nii is of the same name p"),
+        (("images/a", "images/a.gz"), r"a\.nii\.gz: a\.nii is of the same name a"),
+    ],
+)
+def test_two_files_of_one_name(tmp_path, names, message):
+    for name in names:
+        stem, compressed = name.removesuffix(".gz"), name.endswith(".gz")
+        array = cone() if stem.endswith(("_label", "_seg")) else stack()
+        path = tmp_path / (f"{stem}.nii.gz" if compressed else f"{stem}.nii")
+        save(path, array, oblique(8.0))
+    with pytest.raises(InputError, match=message):
+        read_cohort(tmp_path, "nifti")
 
 
 def test_label_without_image(tmp_path):

@@ -167,6 +167,42 @@ def test_store_as_cohort(tmp_path):
         read_cohort(tmp_path / "a", "store")
 
 
+@pytest.mark.parametrize("oriented", [True, False])
+def test_an_unknown_order_can_be_told_later(tmp_path, oriented):
+    told = dataclasses.replace(make_scan().provenance, slice_order_basis="unknown, file order kept")
+    unknown = "slice order is unknown, file order kept as apex first: set slice_order"
+    order = np.arange(4)
+    scan = make_scan(provenance=told, problems=(unknown,), file_order=order, oriented=oriented)
+    write_scan(scan, tmp_path)
+    (kept,) = read_scans(tmp_path)
+    np.testing.assert_array_equal(kept.image, scan.image)
+    (same,) = read_scans(tmp_path, slice_order="apex_first")
+    np.testing.assert_array_equal(same.image, scan.image)
+    (other,) = read_cohort(tmp_path, "store", slice_order="base_first")
+    assert not same.problems and not other.problems and kept.problems == (unknown,)
+    assert scan.labels is not None and other.labels is not None
+    for ours, theirs in zip(
+        (other.image, other.labels, other.labelled, other.file_order),
+        (scan.image, scan.labels, scan.labelled, order),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(ours, theirs[::-1])
+    assert other.endocardium_only == (1, 3)
+    np.testing.assert_allclose(np.diff(other.positions_mm), np.diff(scan.positions_mm)[::-1])
+    last = [5.0, 6.0, 3.0, 1.0]  # column, row, slice
+    np.testing.assert_allclose(other.affine @ [5.0, 6.0, 0.0, 1.0], scan.affine @ last)
+    write_mask(tmp_path / "m.nii.gz", other.labels, other)
+    write_mask(tmp_path / "n.nii.gz", scan.labels, scan)
+    one, two = (load_nifti(tmp_path / f"{name}.nii.gz").get_fdata() for name in "mn")
+    np.testing.assert_array_equal(one, two)
+
+
+def test_an_order_that_geometry_told_stays(tmp_path):
+    write_scan(make_scan(), tmp_path)
+    (scan,) = read_scans(tmp_path, slice_order="base_first")
+    np.testing.assert_array_equal(scan.image, make_scan().image)
+
+
 def test_damaged_store(tmp_path):
     folder = write_scan(make_scan(), tmp_path)
     text = (folder / "scan.json").read_text()

@@ -253,8 +253,14 @@ def _frames(dataset: Dataset, path: pathlib.Path) -> list[Frame]:
             f"{path}: the header claims {count} frames, more than {MOST_PIXELS}: correct "
             "NumberOfFrames"
         )
+    headers = flat_headers(dataset, count)
+    if len(headers) < count:
+        raise InputError(
+            f"{path}: NumberOfFrames is {count}, and {len(headers)} have functional groups: export "
+            "the file again"
+        )
     frames = []
-    for index, header in enumerate(flat_headers(dataset, count)):
+    for index, header in enumerate(headers):
         position = numbers(header, "ImagePositionPatient", 3, path)
         if position is not None and np.abs(position).max() > _FARTHEST_MM:
             raise InputError(f"{path}: ImagePositionPatient is kilometres away: correct the header")
@@ -284,7 +290,11 @@ def _shape(dataset: Dataset, path: pathlib.Path) -> tuple[int, int]:
 
 
 def flat_headers(dataset: Dataset, count: int) -> list[Dataset]:
-    """One header a frame; functional groups of a multi-frame file are copied to the top level."""
+    """One header a frame; functional groups of a multi-frame file are copied to the top level.
+
+    Private sequences stay where they are: some vendors repeat position and rescaling in them, with
+    other values. Of frames without a group of their own there is no header.
+    """
     groups = dataset.get("PerFrameFunctionalGroupsSequence")
     if not groups:
         return [dataset] * count
@@ -303,7 +313,7 @@ def flat_headers(dataset: Dataset, count: int) -> list[Dataset]:
         header.update(common)
         for item in (*shared, group):
             for element in item:
-                if element.VR == "SQ" and element.value:
+                if element.VR == "SQ" and element.value and not element.tag.is_private:
                     header.update(element.value[0])
         headers.append(header)
     return headers

@@ -20,6 +20,8 @@ from acsnet_jax.types import InputError, Modality
 
 _SAME_POSITION_MM = 0.05
 _EARLY_IN_CYCLE = 0.15
+_SHORT_AXIS = 0.75
+"""Cosine with the heart's usual axis; short axes of 45 patients have 0.92 and more."""
 
 _LOCALIZER_WORDS = re.compile(r"locali[sz]er|scout|survey|(?<![a-z])loc(?![a-z])", re.IGNORECASE)
 _CINE_WORDS = re.compile(r"cine|ssfp|trufi|fiesta|b-?tfe|bffe", re.IGNORECASE)
@@ -62,7 +64,10 @@ def find_stack(path: str | pathlib.Path, *, series: int | str | None = None) -> 
     for frame in unplaced:
         if _uid(frame) in uids:
             raise InputError(_unplaced_message(frame))
-    return _stack(group, str(path))
+    stack = _stack(group, str(path))
+    if along_heart(group[0]) <= _SHORT_AXIS:
+        stack.problems.append("slices do not seem to lie across the heart: is this a short axis?")
+    return stack
 
 
 def choose_phase(stack: FrameStack, *, trigger_ms: int | float | None = None) -> list[Frame]:
@@ -128,7 +133,7 @@ def _choose_group(
             f"{where}: no short-axis stack, {len(groups)} single slices or localizers only: give "
             "a folder with several parallel slices, or name one with series="
         )
-    short_axis = [group for group in stacks if along_heart(group[0]) > 0.75]
+    short_axis = [group for group in stacks if along_heart(group[0]) > _SHORT_AXIS]
     if len(stacks) > 1 and short_axis:
         stacks = short_axis
     if len(stacks) > 1:
