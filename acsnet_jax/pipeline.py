@@ -44,7 +44,7 @@ from acsnet_jax.preprocess.stages import (
     myo_working,
     null_outside,
 )
-from acsnet_jax.types import InputError, MaskStack, Scan, Segmentation
+from acsnet_jax.types import InputError, MaskStack, NoVentricleError, Scan, Segmentation
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,7 +59,8 @@ class Inference(ScarRule):
         turns: over how many turns of the picture predictions are averaged: 1, or 8 to be
             indifferent to quarter turns and mirrorings.
         batch: images that a network sees at once.
-        max_change: of the area between slices, see `acsnet_jax.anatomy.trim_stack`.
+        max_change: of the area between slices, see `acsnet_jax.anatomy.trim_stack`; whatever makes
+            a bundle of experts' masks fits it to them.
         trim: whether slices beyond apex and base are removed.
         spread: whether it is measured how far the numbers of a scan spread over networks, turns and
             valid shapes, for intervals around them.
@@ -139,18 +140,31 @@ def segment(scan: Scan, bundle: Bundle) -> Segmentation:
     """Segment one scan: find the LV, delineate, correct, trim, and go back to the scan's grid.
 
     Raises:
-        InputError: no left ventricle was found, or a network gives no probabilities; names the
-            scan.
+        NoVentricleError: no left ventricle was found; names the scan.
+        InputError: a network gives no probabilities; names the scan.
     """
     return assemble(scan, delineate(scan, bundle), bundle)
+
+
+def segment_or_nothing(scan: Scan, bundle: Bundle) -> Segmentation:
+    """A segmentation; an empty one, which every measure counts, where no ventricle was found.
+
+    Raises:
+        InputError: a network gives no probabilities; names the scan.
+    """
+    try:
+        return segment(scan, bundle)
+    except NoVentricleError as error:
+        _LOG.warning("%s", error)
+        return nothing_found(scan)
 
 
 def delineate(scan: Scan, bundle: Bundle) -> Delineation:
     """Stages 1 and 2, without any anatomical correction.
 
     Raises:
-        InputError: no left ventricle was found, or a network gives no probabilities; names the
-            scan.
+        NoVentricleError: no left ventricle was found; names the scan.
+        InputError: a network gives no probabilities; names the scan.
     """
     try:
         lv, coarse = localise(scan, bundle)
@@ -160,7 +174,7 @@ def delineate(scan: Scan, bundle: Bundle) -> Delineation:
         images = null_outside(myo_images(working, box, bundle.spec), box.half_side)
         averages = averaged(bundle.delineate, images, bundle.inference)
     except InputError as error:
-        raise InputError(f"scan {scan.id}: {error}") from error
+        raise type(error)(f"scan {scan.id}: {error}") from error
     myocardium, enhancement = _outputs(averages.mean, working.grid, box)
     return Delineation(lv, myocardium, enhancement, working.grid, box, averages)
 

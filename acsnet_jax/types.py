@@ -37,6 +37,10 @@ class InputError(ValueError):
         return "".join(one if one.isprintable() else " " for one in super().__str__())
 
 
+class NoVentricleError(InputError):
+    """No left ventricle was found in a scan, which is a result where results are counted."""
+
+
 class Label(enum.IntEnum):
     """Pixel values of expert labels. LV = all above 0, enhancement = ENHANCEMENT and NO_REFLOW."""
 

@@ -23,8 +23,8 @@ from acsnet_jax.evaluation.nested import unseeing_bundle
 from acsnet_jax.io import read_cohort
 from acsnet_jax.jobs.crossvalidate import read_inputs
 from acsnet_jax.metrics import stack_dice
-from acsnet_jax.pipeline import Bundle
-from acsnet_jax.training.folds import FoldNetworks, segment_or_nothing
+from acsnet_jax.pipeline import Bundle, segment_or_nothing
+from acsnet_jax.training.folds import FoldNetworks
 from acsnet_jax.training.runs import run_config
 from acsnet_jax.types import InputError, Label, Scan
 from benchmarks import record

@@ -14,7 +14,7 @@ from acsnet_jax.correction.native import on_native
 from acsnet_jax.preprocess.grid import make_grid, masks_to_working
 from acsnet_jax.preprocess.orient import apply_turn
 from acsnet_jax.preprocess.stages import InputSpec
-from acsnet_jax.types import InputError, Label, Route, Scan
+from acsnet_jax.types import InputError, Label, NoVentricleError, Route, Scan
 
 
 @pytest.fixture(scope="module")
@@ -120,8 +120,16 @@ def test_averaged_does_not_depend_on_the_batch_size(bundle):
 def test_a_picture_without_a_heart_is_an_error_that_names_the_scan(bundle):
     scan = make_scan()
     flat = scan.replace(image=np.full_like(scan.image, 50.0))
-    with pytest.raises(InputError, match="scan ring: no left ventricle"):
+    with pytest.raises(NoVentricleError, match="scan ring: no left ventricle"):
         pipeline.segment(flat, bundle)
+    nothing = pipeline.segment_or_nothing(flat, bundle)
+    assert not (nothing.lv.any() or nothing.kept.any())
+
+
+def test_damaged_weights_are_no_empty_result(bundle):
+    broken = dataclasses.replace(bundle, localise=lambda images: jnp.full(images.shape, jnp.nan))
+    with pytest.raises(InputError, match="no probability"):
+        pipeline.segment_or_nothing(make_scan(), broken)
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -0.1, 3.0])

@@ -421,15 +421,20 @@ def json_of(assessment: Assessment) -> dict[str, Any]:
     """All numbers of an assessment, ready for JSON; the features stand at the top."""
     reference = assessment.insertions
     remote = assessment.findings.remote
+    features = assessment.features._asdict()
+    large = over_15_percent(assessment)
+    if large is None:
+        why = {"infarct_over_15_percent": "no interval"}
+        features["not_available"] = {**features["not_available"], **why}
     return {
-        **assessment.features._asdict(),
+        **features,
         "segments": [one._asdict() for one in assessment.segments],
         "slice_features": [one._asdict() for one in assessment.slices],
         "scar_rules": [one._asdict() for one in assessment.rules],
         "scar_rule_spread": assessment.spread._asdict(),
         "intervals": {name: one._asdict() for name, one in assessment.intervals.items()},
         "intervals_coverage": assessment.coverage,
-        "infarct_over_15_percent": over_15_percent(assessment) or "not available: no interval",
+        "infarct_over_15_percent": large,
         "rv_insertions": _described(reference, ("anterior_deg", "inferior_deg", "basis")),
         "remote_myocardium": {
             **_described(remote, ("mean", "sd", "basis")),

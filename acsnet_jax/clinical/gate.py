@@ -223,8 +223,8 @@ def _lost_share(segmentation: Segmentation) -> float | None:
 
 def _largest_shift_mm(segmentation: Segmentation) -> float | None:
     centres = [
-        middle_of(fill_holes(mask), segmentation.scan.spacing_mm) if mask.any() else None
-        for mask in segmentation.myocardium
+        middle_of(fill_holes(wall | blood), segmentation.scan.spacing_mm) if wall.any() else None
+        for wall, blood in zip(segmentation.myocardium, segmentation.blood_pool, strict=True)
     ]
     shifts = [
         math.dist(one, other)

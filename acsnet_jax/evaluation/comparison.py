@@ -1,10 +1,12 @@
 """Two tools against one expert, patient by patient: paired differences that a paper can print.
 
 Every number of a patient is that of the EMIDEC challenge (`acsnet_jax.evaluation.challenge`): Dice
-over the stack (1 where both are empty, 0 where one is), the Hausdorff distance where neither is
-empty, volumes in mL. A difference is A less B in the same patient; both means beside it are of the
-same pairs. Its interval comes from resampled patients, its p-value from Wilcoxon's signed-rank test
-(two-sided, pairs without a difference left out), then Holm's over the structures of one measure.
+over the stack (1 where both are empty, 0 where one is), the Hausdorff distance (the diagonal of the
+stack where one is empty; where expert and tool are both empty, 0 if the other tool has a distance,
+so that what it makes up costs it something), volumes in mL. A difference is A less B in the same
+patient; both means beside it are of the same pairs. Its interval comes from resampled patients, its
+p-value from Wilcoxon's signed-rank test (two-sided, pairs without a difference left out), then
+Holm's over the structures of one measure.
 
 References:
     Wilcoxon, Biometrics Bulletin 1, 1945. Holm, Scandinavian Journal of Statistics 6, 1979.
@@ -254,9 +256,9 @@ def _row(
         for records in (comparison.a, comparison.b)
     )
     pairs = [
-        (name, x, y)
+        pair
         for name, x in ours.items()
-        if x is not None and (y := theirs[name]) is not None
+        if (pair := _pair(name, x, theirs[name], measure)) is not None
     ]
     differences = np.array([x - y for _, x, y in pairs], np.float64)
     return ComparedRow(
@@ -271,6 +273,15 @@ def _row(
         len(pairs),
         len(ours),
     )
+
+
+def _pair(
+    name: str, x: float | None, y: float | None, measure: ComparedMeasure
+) -> tuple[str, float, float] | None:
+    """What both tools have of a patient; None where that cannot be compared."""
+    if measure == "hausdorff_mm" and (x is None) != (y is None):
+        x, y = x or 0.0, y or 0.0  # nothing where there is nothing is no distance away
+    return None if x is None or y is None else (name, x, y)
 
 
 def _expert(records: Sequence[ChallengeRecord], structure: ChallengeStructure) -> Summary:

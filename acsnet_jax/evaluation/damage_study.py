@@ -10,6 +10,7 @@ confidence intervals by Student's t; shares count slices.
 """
 
 import dataclasses
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -26,7 +27,9 @@ from acsnet_jax.metrics import dice, hausdorff_mm
 from acsnet_jax.pipeline import Bundle, delineate
 from acsnet_jax.preprocess.crop import crop_or_pad
 from acsnet_jax.preprocess.stages import lv_box, myo_working
-from acsnet_jax.types import InputError, Label, MaskStack, Scan, Spacing
+from acsnet_jax.types import InputError, Label, MaskStack, NoVentricleError, Scan, Spacing
+
+_LOG = logging.getLogger(__name__)
 
 _SHOWN = 4  # strength of the examples
 
@@ -209,15 +212,23 @@ def predict_slices(scans: Sequence[Scan], bundle: Bundle) -> Slices:
 
 
 def _of_scan(scan: Scan, bundle: Bundle) -> Slices:
-    found = delineate(scan, bundle)
+    """Slices with expert myocardium; where no ventricle is found, the prediction is empty."""
     working = myo_working(scan, bundle.spec)
-    reference = np.zeros(working.image.shape, bool)
+    reference = drawn = np.zeros(working.image.shape, bool)
     if working.labels is not None:
-        reference = working.labels >= Label.MYOCARDIUM
-    centre = lv_box(found.lv, found.grid.spacing_mm, bundle.spec.margin_mm).centre
+        reference, drawn = working.labels >= Label.MYOCARDIUM, working.labels > 0
+    try:
+        found = delineate(scan, bundle)
+        lv, myocardium = found.lv, found.myocardium >= 0.5
+    except NoVentricleError as error:
+        _LOG.warning("%s", error)
+        if not drawn.any():
+            raise
+        lv, myocardium = drawn, np.zeros_like(drawn)
+    centre = lv_box(lv, working.grid.spacing_mm, bundle.spec.margin_mm).centre
     images, predicted, expert = (
         crop_or_pad(stack, bundle.corrector.size, centre=centre)
-        for stack in (working.image, found.myocardium >= 0.5, reference)
+        for stack in (working.image, myocardium, reference)
     )
     judged = np.flatnonzero(scan.labelled & expert.any(axis=(1, 2)))
     try:
@@ -230,7 +241,7 @@ def _of_scan(scan: Scan, bundle: Bundle) -> Slices:
         predicted[judged],
         expert[judged],
         extents_mm[judged],
-        found.grid.spacing_mm,
+        working.grid.spacing_mm,
     )
 
 

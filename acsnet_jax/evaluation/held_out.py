@@ -5,8 +5,9 @@ import pathlib
 
 from acsnet_jax.files import write_text
 from acsnet_jax.io.pseudonym import KEY_FILE
-from acsnet_jax.preprocess.orient import turned_scan
-from acsnet_jax.training.cohort import Cohort, CohortOptions, load
+from acsnet_jax.preprocess.orient import TURNS, turned_scan
+from acsnet_jax.training.cohort import Cohort, CohortOptions, load, read_division
+from acsnet_jax.training.cohort import split as held_out_of
 from acsnet_jax.types import InputError
 
 
@@ -15,8 +16,8 @@ def load_held_out(
 ) -> Cohort:
     """A cohort whose division is known, its held-out scans turned.
 
-    The division is that of ``split.json`` in `workdir` or, if it is not there, in `split`; without
-    both it is drawn from the seed. Names of DICOM scans are those of `split`, if it has their key.
+    The division is that of ``split.json`` in `split` or, without it, in `workdir`; without both it
+    is drawn from the seed. Names of DICOM scans are those of `split`, if it has their key.
 
     Args:
         data: where scans come from.
@@ -25,14 +26,31 @@ def load_held_out(
         turn: 1 to 7 stores every held-out scan turned or mirrored, to see what it changes.
 
     Raises:
-        InputError: bad data, or `split` has no ``split.json``.
+        InputError: bad data, no such turn, `split` has no ``split.json``, or `workdir` has one
+            that divides otherwise than `split`, or than what ``data`` asks for.
     """
+    if turn not in TURNS:
+        raise InputError(f"config.turn is {turn}: give one of {TURNS[0]} to {TURNS[-1]}")
     workdir.mkdir(parents=True, exist_ok=True)
-    if split and not (workdir / "split.json").exists():
+    ours = workdir / "split.json"
+    if split:
         path = pathlib.Path(split) / "split.json"
         if not path.is_file():
             raise InputError(f"{path} is missing: give the folder of a training run")
-        write_text(path.read_text(encoding="utf-8"), workdir / "split.json")
+        if not ours.exists():
+            write_text(path.read_text(encoding="utf-8"), ours)
+        elif read_division(ours) != read_division(path):
+            raise InputError(
+                f"{ours} holds out other patients than {path}: use another --workdir, or remove it"
+            )
+    elif ours.exists():
+        known = read_division(ours)
+        drawn = held_out_of([*known.train, *known.test], data.test_fraction, data.seed)
+        if drawn != {*known.test}:
+            raise InputError(
+                f"{ours} holds out other patients than config.data.test_fraction and seed do: use "
+                f"another --workdir or remove it, or keep to it with --config.split={workdir}"
+            )
     if split and not data.pseudonym_key and (pathlib.Path(split) / KEY_FILE).exists():
         data = dataclasses.replace(data, pseudonym_key=str(pathlib.Path(split) / KEY_FILE))
     cohort = load(data, workdir)

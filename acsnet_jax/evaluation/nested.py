@@ -27,8 +27,8 @@ from acsnet_jax.clinical import Calibration, calibration_from
 from acsnet_jax.correction import Corrector
 from acsnet_jax.evaluation.kept import read_segmentation, write_segmentation
 from acsnet_jax.files import AGAIN, read_record, write_json
-from acsnet_jax.pipeline import Bundle, Inference
-from acsnet_jax.training.folds import FoldNetworks, LeftOut, deal, ruled, segment_or_nothing
+from acsnet_jax.pipeline import Bundle, Inference, segment_or_nothing
+from acsnet_jax.training.folds import FoldNetworks, LeftOut, deal, ruled
 from acsnet_jax.training.settings import Config
 from acsnet_jax.types import Scan, Segmentation
 

@@ -11,7 +11,8 @@ from acsnet_jax.evaluation.headline import Targets
 from acsnet_jax.evaluation.nested import cross_validate_system
 from acsnet_jax.jobs.evaluate import write_study
 from acsnet_jax.training.cohort import Cohort, CohortOptions, read_labelled
-from acsnet_jax.training.loop import write_config
+from acsnet_jax.training.folds import check_enhancement
+from acsnet_jax.training.loop import beginning
 from acsnet_jax.training.settings import Config, check_study, from_config
 from acsnet_jax.training.spill import Spill
 from acsnet_jax.training.study import check_pretraining
@@ -29,10 +30,10 @@ def crossvalidate(config: Config, workdir: pathlib.Path) -> None:
         InputError: bad data, too few patients, or `workdir` holds a run of another config.
     """
     check_study(config)
-    workdir.mkdir(parents=True, exist_ok=True)
-    write_config(config, workdir)
-    scans, cine, corrector = read_inputs(config, workdir)
-    check_pretraining(config, cine)
+    with beginning(config, workdir):
+        scans, cine, corrector = read_inputs(config, workdir)
+        check_pretraining(config, cine)
+        check_enhancement(scans)
     folds = cross_validate_system(
         config, scans, cine, corrector, folds=config.folds, seed=config.seed, folder=workdir
     )

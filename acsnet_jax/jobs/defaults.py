@@ -63,7 +63,11 @@ def of_study(task: str, changes: dict[str, Any]) -> dict[str, Any]:
     """The sections of one network of a study: stages 1 and 2 may be pretrained on cine."""
     sections = network(task, changes)
     if task != "autoencoder":
-        sections["pretraining"] = section(Pretraining(**changes.get("pretraining", {})))
+        # Like the training itself, such as its beta, in all that is not said.
+        ours = {"epochs": 0, **changes.get("pretraining", {})}
+        sections["pretraining"] = section(
+            Pretraining(**{**changes.get("optimisation", {}), **ours})
+        )
     return sections
 
 

@@ -26,10 +26,9 @@ from acsnet_jax.files import write_json
 from acsnet_jax.installation import Finding, check_packages, check_python
 from acsnet_jax.io import read_scans
 from acsnet_jax.io.dicom.parse import PYDICOM_ERRORS
-from acsnet_jax.pipeline import Bundle, blood_pools
+from acsnet_jax.pipeline import Bundle, blood_pools, segment_or_nothing
 from acsnet_jax.preprocess.grid import make_grid
 from acsnet_jax.synthesis.phantom import make_scan, write_dicom
-from acsnet_jax.training.folds import segment_or_nothing
 from acsnet_jax.types import InputError, Label, MaskStack, Scan, Segmentation
 
 _LOG = logging.getLogger(__name__)

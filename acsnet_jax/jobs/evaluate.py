@@ -11,7 +11,7 @@ from acsnet_jax import clinical, evaluation, report
 from acsnet_jax.correction import Corrector
 from acsnet_jax.evaluation import Targets
 from acsnet_jax.files import write_json
-from acsnet_jax.pipeline import segment
+from acsnet_jax.pipeline import segment_or_nothing
 from acsnet_jax.training.cohort import Cohort, CohortOptions
 from acsnet_jax.training.settings import Config, from_config
 from acsnet_jax.types import Segmentation
@@ -62,7 +62,7 @@ def write_evaluation(
         folder, inference=dict(inference or {}), correction=dict(correction or {})
     )
     segmentations = [
-        segment(scan, bundle)
+        segment_or_nothing(scan, bundle)
         for scan in tqdm(cohort.test, desc="segment", unit="scan", disable=None)
     ]
     return write_study(

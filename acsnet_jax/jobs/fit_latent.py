@@ -33,7 +33,8 @@ def fit_latent(config: Config, workdir: pathlib.Path) -> None:
     runs = pathlib.Path(config.runs)
     autoencoder = pathlib.Path(config.autoencoder or runs / "autoencoder")
     settings, _ = load_run(autoencoder)
-    cohort = cohorts.load(settings.data, autoencoder)
+    division = cohorts.division_folder(autoencoder)
+    cohort = cohorts.load(settings.data, autoencoder if division is None else division)
     options = from_config(LatentOptions, config.latent)
     if config.select:
         autoencoder, components = select(

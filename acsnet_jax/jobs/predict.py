@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import json
 import logging
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from acsnet_jax import bundle as bundles
 from acsnet_jax import clinical, report
 from acsnet_jax.aside import Aside, Here, Place
 from acsnet_jax.correction import lost_slices
-from acsnet_jax.files import replacing_folder, write_json
+from acsnet_jax.files import RESTORE, read_json, replacing_folder, write_json
 from acsnet_jax.io import Loader, discover, write_segmentation
 from acsnet_jax.io.dicom_seg import write_dicom_seg
 from acsnet_jax.io.dicom_sr import write_dicom_sr
@@ -23,6 +24,20 @@ from acsnet_jax.training.settings import Config, from_config
 from acsnet_jax.types import InputError, Scan, Segmentation
 
 _LOG = logging.getLogger(__name__)
+
+SETTINGS_FILE = "settings.json"
+"""What the results of a folder follow from."""
+
+_DECIDING = (
+    "modality",
+    "slice_order",
+    "signal_zero",
+    "rv_insertions_deg",
+    "inference",
+    "correction",
+    "gate",
+)
+"""Keys that change results; input may grow, and a series' UID tells whose study it is."""
 
 _OVERLAP_FROM = 4
 """Scans; for fewer, starting other processes costs more than they save."""
@@ -34,13 +49,15 @@ _WRITES_WAITING = 2
 def predict(config: Config, workdir: pathlib.Path) -> None:
     """Segment every scan at ``config.input``; one folder a scan in `workdir`, whole or absent.
 
-    A scan whose folder is there already is passed over, so that a re-run goes on. A bad scan does
+    A scan whose folder is there already is passed over, so that a re-run of the same bundle and
+    options goes on. A bad scan does
     not stop the others. ``index.html`` and ``index.csv`` hold all scans of `workdir`, worst first.
     With ``config.overlap``, several scans are read, and assessed and written, by a process each
     while this one computes.
 
     Raises:
-        InputError: no input or bundle, or at the end, if a scan could not be segmented.
+        InputError: no input or bundle, `workdir` holds results of another bundle or other options,
+            or at the end, if a scan could not be segmented.
     """
     for name in ("bundle", "input"):
         if not config[name]:
@@ -64,6 +81,7 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
         config.dicom,
         _provenance(config),
     )
+    _check_same(config, workdir)
     tally = _Tally()
     begun: set[pathlib.Path] = set()
     with contextlib.ExitStack() as processes:
@@ -106,6 +124,28 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
         raise InputError(
             f"{len(tally.failed)} of {len(loaders)} scans could not be segmented, for the reasons "
             "above: " + ", ".join(tally.failed)
+        )
+
+
+def _check_same(config: Config, workdir: pathlib.Path) -> None:
+    """One folder holds results of one bundle and one set of options.
+
+    Raises:
+        InputError: `workdir` holds those of others.
+    """
+    settings = {"bundle": bundles.digest(config.bundle)}
+    settings |= {name: config[name] for name in _DECIDING}
+    settings = json.loads(json.dumps(settings, default=lambda node: node.to_dict()))
+    path = workdir / SETTINGS_FILE
+    if not path.exists():
+        write_json(settings, path)
+        return
+    before = read_json(path, fix=RESTORE)
+    known = before if isinstance(before, dict) else {}
+    differ = [name for name in settings if known.get(name) != settings[name]]
+    if differ:
+        raise InputError(
+            f"{workdir} holds results of others ({', '.join(differ)} differ): use another --workdir"
         )
 
 

@@ -12,9 +12,9 @@ from acsnet_jax.jobs.evaluate import write_evaluation
 from acsnet_jax.pipeline import Inference
 from acsnet_jax.training import cohort as cohorts
 from acsnet_jax.training.assembly import make_bundle
-from acsnet_jax.training.folds import FoldNetworks, deal
+from acsnet_jax.training.folds import FoldNetworks, check_enhancement, deal
 from acsnet_jax.training.latent_space import LatentOptions
-from acsnet_jax.training.loop import write_config
+from acsnet_jax.training.loop import beginning
 from acsnet_jax.training.settings import Config, check_study, from_config
 from acsnet_jax.training.study import check_pretraining, train_network
 
@@ -34,15 +34,16 @@ def reproduce(config: Config, workdir: pathlib.Path) -> None:
     """
     path = workdir / "report" / "report.html"
     check_study(config)
-    workdir.mkdir(parents=True, exist_ok=True)
-    write_config(config, workdir)
-    if path.exists():
-        _LOG.info("nothing left to do; the report is %s", path)
-        return
     data = from_config(cohorts.CohortOptions, config.data)
-    _LOG.info("reading the cohort (%s)", data.format)
-    cohort = cohorts.load(data, workdir)
-    check_pretraining(config, cohort.cine)
+    with beginning(config, workdir):
+        if path.exists():
+            _LOG.info("nothing left to do; the report is %s", path)
+            return
+        _LOG.info("reading the cohort (%s)", data.format)
+        cohort = cohorts.load(data, workdir)
+        check_pretraining(config, cohort.cine)
+        if config.folds:
+            check_enhancement(cohort.lge_alone().train)
     runs = (_fold_by_fold if config.folds else _at_once)(config, workdir, cohort)
     write_evaluation(
         cohort,

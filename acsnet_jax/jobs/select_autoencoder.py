@@ -34,7 +34,12 @@ def select_autoencoder(config: Config, workdir: pathlib.Path) -> None:
     trained = run_config(run)
     if trained.task != "autoencoder":
         raise InputError(f"{run} trained {trained.task!r}; give the run of an autoencoder")
-    division = _folder_of_division(run)
+    division = cohorts.division_folder(run)
+    if division is None:
+        raise InputError(
+            f"{run} has no split.json, in which a run writes down who is held out; start that "
+            "training"
+        )
     held_out = [*cohorts.read_division(division / "split.json").test]
     candidates = from_config(CandidateGrid, config.candidates).candidates()
     kept = {**config.to_dict(), "trained": trained.to_dict(), "held_out": held_out}
@@ -52,13 +57,3 @@ def select_autoencoder(config: Config, workdir: pathlib.Path) -> None:
     report.write_autoencoders(study, workdir)
     _LOG.info("see %s", workdir / "selection.md")
     _LOG.info("%s", report.autoencoders_summary(study))
-
-
-def _folder_of_division(run: pathlib.Path) -> pathlib.Path:
-    """Where the run's ``split.json`` is: in its folder, or in that of a whole study around it."""
-    for folder in (run, run.parent):
-        if (folder / "split.json").is_file():
-            return folder
-    raise InputError(
-        f"{run} has no split.json, in which a run writes down who is held out; start that training"
-    )

@@ -20,7 +20,7 @@ from acsnet_jax.preprocess.intensity import (
     scale_slice,
     scale_volume,
 )
-from acsnet_jax.types import InputError, Scan
+from acsnet_jax.types import NoVentricleError, Scan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +101,7 @@ def lv_box(
     """
     rows, columns = (np.flatnonzero(lv.any(axis=axes)) for axes in ((0, 2), (0, 1)))
     if not rows.size:
-        raise InputError("no left ventricle found in any slice; is this a short-axis stack?")
+        raise NoVentricleError("no left ventricle found in any slice; is this a short-axis stack?")
     centre = ((rows[0] + rows[-1] + 1) // 2, (columns[0] + columns[-1] + 1) // 2)
     half_side = max(rows[-1] - rows[0], columns[-1] - columns[0]) / 2 + 0.5
     return Box((int(centre[0]), int(centre[1])), round(half_side + margin_mm / min(spacing_mm)))

@@ -45,9 +45,10 @@ CHALLENGE_CAPTION = (
     "EMIDEC challenge (Lalande et al. 2022): one number a patient, over its labelled slices "
     "together; mean ± half the 95% confidence interval over patients (Student's t). The infarct "
     "holds its no-reflow. Dice is 1 where both masks are empty and 0 where one is; “with it” are "
-    "the patients in whom the expert has the region. The Hausdorff distance is counted where "
-    "neither is empty. AVD is |ours - expert|; its share of the expert's volume is counted where "
-    "that is not 0; AVDR is its share of the expert's myocardium. Bias is ours less the expert's."
+    "the patients in whom the expert has the region. The Hausdorff distance is the stack's "
+    "diagonal where one mask is empty, and not counted where both are. AVD is |ours - expert|; "
+    "its share of the expert's volume is counted where that is not 0; AVDR is its share of the "
+    "expert's myocardium. Bias is ours less the expert's."
 )
 FOUND_CAPTION = (
     "Patients in whom the expert has a region, and in how many of them some of it was found "

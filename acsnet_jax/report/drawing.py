@@ -191,6 +191,11 @@ def legend_handles() -> list[Patch]:
     ]
 
 
+def end_of_stack(index: int, slices: int) -> str:
+    """Whether a slice is the "apex" or the "base" of its stack; "" between, and of a single one."""
+    return {0: "apex", slices - 1: "base"}.get(index, "") if slices > 1 else ""
+
+
 def check_not_empty(items: int, what: str) -> None:
     """Refuse to draw nothing.
 

@@ -102,8 +102,8 @@ def _why_empty(segmentation: Segmentation, index: int) -> str:
 
 def _slice_title(segmentation: Segmentation, index: int) -> str:
     height = segmentation.scan.positions_mm[index] - segmentation.scan.positions_mm[0]
-    ends = {0: "apex, ", len(segmentation.scan.image) - 1: "base, "}
-    return f"{index + 1}: {ends.get(index, '')}{height:.0f} mm"
+    end = drawing.end_of_stack(index, len(segmentation.scan.image))
+    return f"{index + 1}: {f'{end}, ' if end else ''}{height:.0f} mm"
 
 
 def _note(axes: Axes, text: str) -> None:

@@ -362,7 +362,7 @@ def rule_rows(assessment: Assessment) -> list[tuple[str, ...]]:
     rows = []
     for one in assessment.rules:
         large = {None: _NOT_AVAILABLE, True: "yes", False: "no"}[one.over_15_percent]
-        reason = next(iter(one.not_available.values())) if one.mass_g is None else ""
+        reason = one.not_available["mass_g"] if one.mass_g is None else ""
         rows.append(
             (
                 one.name,
@@ -546,7 +546,7 @@ def _slices(
         pages.append(
             SlicePage(
                 number=k + 1,
-                place={0: "apex", len(scan.image) - 1: "base"}.get(k, ""),
+                place=drawing.end_of_stack(k, len(scan.image)),
                 height_mm=float(scan.positions_mm[k] - scan.positions_mm[0]),
                 picture=_png(gray_levels(scan.image[k][box], canvas)),
                 paths={

@@ -187,6 +187,8 @@ def cohort_text(cohort: Cohort, data: CohortOptions) -> dict[str, str]:
         "Training cine scans (LGE-like)": [s for s in cohort.train if s.modality == "cine"],
         "Held-out scans": cohort.test,
     }
+    if not cohort.train:  # each is held out once, and trained on in all other folds
+        kinds = {"Scans, each held out once": cohort.test, "Training cine scans": cohort.cine}
     summary = {"Format": data.format, "Split seed": str(data.seed)}
     for name, scans in kinds.items():
         labelled = sum(int(scan.labelled.sum()) for scan in scans)

@@ -1,9 +1,10 @@
 """From training runs to a bundle: the latent space is fitted, and everything put in one folder."""
 
 import dataclasses
+import itertools
 import logging
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from acsnet_jax import bundle
 from acsnet_jax.correction import CorrectionOptions
@@ -40,12 +41,17 @@ def make_bundle(
         inference: how the cascade is to be used.
         correction: how masks are to be corrected.
         autoencoder: its run; None for ``autoencoder/`` in `runs`.
+
+    Raises:
+        InputError: a run is missing, or runs differ in their config.spec or in who is held out.
     """
-    loaded = {"autoencoder": load_run(autoencoder or runs / "autoencoder")}
+    folders = {"autoencoder": autoencoder or runs / "autoencoder"}
     if any((runs / name).exists() for name in ("lv", "myo")):
-        loaded = {name: load_run(runs / name) for name in ("lv", "myo")} | loaded
+        folders = {name: runs / name for name in ("lv", "myo")} | folders
     else:
         _LOG.info("no runs lv/ and myo/ in %s: the bundle is stage 3 alone", runs)
+    _check_divisions(folders.values())
+    loaded = {name: load_run(run) for name, run in folders.items()}
     specs = {settings.spec for settings, _ in loaded.values()}
     if len(specs) > 1:
         raise InputError(f"the runs in {runs} were trained with different config.spec; train anew")
@@ -68,6 +74,26 @@ def make_bundle(
         training=_training(space, cohort, loaded["autoencoder"][0].data),
     )
     return space
+
+
+def _check_divisions(folders: Iterable[pathlib.Path]) -> None:
+    """Whoever one network saw must not be held out of another.
+
+    Raises:
+        InputError: the runs hold out different patients.
+    """
+    found = [(run, cohorts.division_folder(run)) for run in folders]
+    known = [
+        (run, cohorts.read_division(folder / "split.json"))
+        for run, folder in found
+        if folder is not None
+    ]
+    for (run, division), (other, another) in itertools.pairwise(known):
+        if division != another:
+            raise InputError(
+                f"{run} and {other} hold out different patients: train them with the same "
+                "config.data"
+            )
 
 
 def coders(settings: RunSettings, state: TrainState) -> tuple[Callable, Callable]:

@@ -1,5 +1,6 @@
 """Checkpoints of a training run. The only module that knows orbax."""
 
+import gc
 import logging
 import pathlib
 from typing import Any
@@ -20,6 +21,9 @@ KEPT = 2
 """The newest, and the one before in case that the newest is damaged."""
 
 _UNCHECKED = "remove it, and checkpoints are taken as they are"
+
+_UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, OSError)
+"""What orbax raises for what no checksum guards."""
 
 _REFUSED = ("Error writing", "Failed writing", "RESOURCE_EXHAUSTED")
 """What TensorStore says, in a ValueError, when the disk does not take what it is given."""
@@ -103,12 +107,30 @@ class Checkpoints:
         for bad in self._damaged:
             text = "%s: the checkpoint of step %d is damaged, that of step %d is used"
             _LOG.warning(text, self._folder, bad, step)
-        if _arrays(self._manager.item_metadata(step)) != _arrays(abstract):
+        # Asked before an array is read: of those that orbax had begun to read, it goes on to tell.
+        if self._arrays_of(step) != _arrays(abstract):
             raise InputError(
                 f"{self._folder}: the checkpoint of step {step} is of another network than that of "
                 "config.json; restore it, or use another --workdir"
             )
-        return TrainState(**self._manager.restore(step, args=ocp.args.StandardRestore(abstract)))
+        try:
+            found = self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+        except _UNREADABLE as error:
+            raise InputError(f"{self._folder}: {_unreadable(step)}") from error
+        return TrainState(**found)
+
+    def _arrays_of(self, step: int) -> dict[str, tuple[tuple[int, ...], Any]]:
+        """Shape and type of each array of a checkpoint.
+
+        Raises:
+            InputError: orbax cannot tell.
+        """
+        try:
+            found = _arrays(self._manager.item_metadata(step))
+        except _UNREADABLE as error:
+            raise InputError(f"{self._folder}: {_unreadable(step)}") from error
+        gc.collect()  # orbax leaves threads behind, which end with the loop that they belong to
+        return found
 
     def _write_checksums(self, *new: int) -> None:
         """Those of new steps beside those of the steps that are still kept."""
@@ -136,6 +158,13 @@ def _parse(values: dict[str, Any]) -> dict[str, dict[str, str]]:
         step: {name: str(digest) for name, digest in files.items()}
         for step, files in values.items()
     }
+
+
+def _unreadable(step: int) -> str:
+    return (
+        f"the checkpoint of step {step} cannot be read; restore it, or remove the folder to train "
+        "from the start"
+    )
 
 
 def _arrays(state: Any) -> dict[str, tuple[tuple[int, ...], Any]]:

@@ -18,6 +18,7 @@ from acsnet_jax.training.spill import Spill
 from acsnet_jax.types import InputError, Label, Modality, Scan
 
 _REFERENCES = 20  # phantoms that lend cine scans their histogram
+_OTHER_SEED = 2**20  # added, so that they are no patients of a cohort of phantoms
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +128,8 @@ def load(data: CohortOptions, workdir: pathlib.Path) -> Cohort:
     if extra and data.cine_test_fraction > 0:
         cine_held_out = split([scan.id for scan in extra], data.cine_test_fraction, data.seed)
     train = [scan for scan in scans if scan.id not in held_out]
-    train += [scan for scan in extra if scan.id not in cine_held_out]
+    # A patient of one id in both cohorts is held out of both.
+    train += [scan for scan in extra if scan.id not in cine_held_out | held_out]
     test = [scan for scan in divided if scan.id in held_out]
     cine_test = [scan for scan in extra if scan.id in cine_held_out]
     converted, conversions = _lge_like(train, data.seed, spill)
@@ -153,6 +155,12 @@ def read_labelled(
     key = key_file(data.pseudonym_key, workdir)
     both = _read(data, "lge", key, spill), _read_cine(data, key, spill)
     scans, cine = ([scan for scan in part if scan.labelled.any()] for part in both)
+    for scan in cine:
+        if scan.modality != "cine":
+            raise InputError(
+                f"{data.cine_root}: scan {scan.id} is late enhancement, and data.cine_root is a "
+                "cohort of cine scans: give LGE with --config.data.root"
+            )
     return scans, cine
 
 
@@ -166,7 +174,7 @@ def lge_like_by_phantoms(cine: list[Scan], seed: int, spill: Spill) -> list[Scan
 
     So one pretraining serves all folds of a cross-validation, whoever is held out in them.
     """
-    phantoms = make_cohort(_REFERENCES, seed, modality="lge")
+    phantoms = make_cohort(_REFERENCES, seed + _OTHER_SEED, modality="lge")
     rng = np.random.default_rng(seed)
     return [
         spill.scan(cine_to_lge(scan, phantoms[rng.integers(len(phantoms))], seed=seed + index))
@@ -251,6 +259,14 @@ def read_division(path: pathlib.Path) -> Division:
         return Division(*(tuple(map(str, values[part])) for part in Division._fields))
 
     return read_record(path, parse, fix=RESTORE)
+
+
+def division_folder(run: pathlib.Path) -> pathlib.Path | None:
+    """Where the ``split.json`` of a run is: in its folder, or in that of a whole study around it.
+
+    None if there is none.
+    """
+    return next((x for x in (run, run.parent) if (x / "split.json").is_file()), None)
 
 
 def _held_out(scans: list[Scan], data: CohortOptions, workdir: pathlib.Path) -> set[str]:

@@ -25,7 +25,7 @@ from acsnet_jax.clinical import Calibration, ScarRule, fit_calibration, interval
 from acsnet_jax.correction import Corrector
 from acsnet_jax.files import AGAIN, RESTORE, read_arrays, read_json, write_arrays, write_json
 from acsnet_jax.models import Delineate, Encode, Ensemble, Localise, ResUNet
-from acsnet_jax.pipeline import Bundle, Inference, nothing_found, segment
+from acsnet_jax.pipeline import Bundle, Inference, segment_or_nothing
 from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.training.cohort import Cohort, with_cine
 from acsnet_jax.training.latent_space import fit_max_change
@@ -35,7 +35,7 @@ from acsnet_jax.training.settings import Config, from_config
 from acsnet_jax.training.spill import Spill
 from acsnet_jax.training.state import TrainState
 from acsnet_jax.training.study import pretrain, pretrains, train_network
-from acsnet_jax.types import InputError, Label, Scan, Segmentation
+from acsnet_jax.types import InputError, Label, Scan
 
 _LOG = logging.getLogger(__name__)
 _STAGES = ("lv", "myo")
@@ -72,6 +72,20 @@ def deal(scans: Sequence[Scan], folds: int, seed: int, *, least: int = 2) -> lis
         for scan, fold in zip(run, rng.permutation(folds), strict=False):
             dealt[fold].append(scan.id)
     return [sorted(ids) for ids in dealt]
+
+
+def check_enhancement(scans: Sequence[Scan]) -> None:
+    """Ask for enhancement before anything is trained: the rule for scar is fitted to it.
+
+    Raises:
+        InputError: no expert told enhancement from viable myocardium.
+    """
+    if not any(scan.has_enhancement for scan in scans):
+        raise InputError(
+            "no label of the cohort holds enhancement (3 or 4), to which the rule for scar is "
+            "fitted with folds: map it with config.data.label_map, or give --config.folds=0 to "
+            "reproduce"
+        )
 
 
 def _burden(scan: Scan) -> float:
@@ -249,16 +263,20 @@ class FoldNetworks:
         return self.folder / "networks" / _name(left_out) / task
 
     def _cohort(self, scans: list[Scan], task: str) -> Cohort:
+        """Training scans; whoever is left out has no cine scan among them either."""
         if pretrains(self.config, task):
             return Cohort(scans, [])
         spill = Spill(self.folder, self.config.data.memory_gb)
-        return with_cine(scans, self.cine, self.config.data.seed, spill)
+        left_out = {scan.id for scan in self.scans} - {scan.id for scan in scans}
+        cine = [scan for scan in self.cine if scan.id not in left_out]
+        return with_cine(scans, cine, self.config.data.seed, spill)
 
     def _start(self, task: str) -> TrainState | None:
         """The pretraining that all share."""
         if pretrains(self.config, task) and task not in self._pretrained:
             folder = self.folder / "pretraining" / task
-            cohort = Cohort([], [], cine=self.cine)
+            ids = {scan.id for scan in self.scans}  # each is left out of some training
+            cohort = Cohort([], [], cine=[scan for scan in self.cine if scan.id not in ids])
             self._pretrained[task] = pretrain(self.config, task, folder, cohort)
         return self._pretrained.get(task)
 
@@ -273,15 +291,6 @@ class FoldNetworks:
 
     def _case(self, left_out: LeftOut, scan: Scan) -> pathlib.Path:
         return self.folder / "inner" / _name(left_out) / f"{scan.id}.npz"
-
-
-def segment_or_nothing(scan: Scan, bundle: Bundle) -> Segmentation:
-    """A segmentation; an empty one, which every measure counts, where no ventricle was found."""
-    try:
-        return segment(scan, bundle)
-    except InputError as error:
-        _LOG.warning("%s", error)
-        return nothing_found(scan)
 
 
 def ruled(inference: Inference, score: dict[str, Any]) -> Inference:

@@ -5,7 +5,7 @@ import logging
 import math
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -92,13 +92,12 @@ def _train_and_evaluate(
 ) -> TrainState:
     settings = settings_of(config)
     mesh = data_mesh(settings.optimisation.batch_size)
-    workdir.mkdir(parents=True, exist_ok=True)
-    write_config(config, workdir)
-    if cohort is None:
-        cohort = cohorts.load(settings.data, workdir)
-    cohorts.check_images([*cohort.train, *cohort.test])
-    spill = Spill(workdir, settings.data.memory_gb)
-    dataset = training_samples(settings, cohort.train, spill=spill)
+    with beginning(config, workdir):
+        if cohort is None:
+            cohort = cohorts.load(settings.data, workdir)
+        cohorts.check_images([*cohort.train, *cohort.test])
+        spill = Spill(workdir, settings.data.memory_gb)
+        dataset = training_samples(settings, cohort.train, spill=spill)
     steps = steps_per_epoch(dataset.size, settings.optimisation.batch_size)
     task = task_of(settings)
     course = course_of(settings.optimisation, steps * settings.optimisation.epochs)
@@ -286,6 +285,32 @@ def _is_due(epoch: int, optimisation) -> bool:
 def steps_per_epoch(samples: int, batch_size: int) -> int:
     """How many whole batches there are, at least one."""
     return max(samples // batch_size, 1)
+
+
+@contextlib.contextmanager
+def beginning(config: Config, workdir: pathlib.Path) -> Iterator[None]:
+    """Keep the config beside its results while a run reads what it works on.
+
+    Bad input takes the config and the division away again, if both are new: there is no run yet
+    that another command would disturb.
+
+    Args:
+        config: of the run.
+        workdir: its folder, made if need be.
+
+    Raises:
+        InputError: `workdir` holds a run of another config.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    new = [path for path in (workdir / "config.json", workdir / "split.json") if not path.exists()]
+    write_config(config, workdir)
+    try:
+        yield
+    except InputError:
+        if is_first() and workdir / "config.json" in new:
+            for path in new:
+                path.unlink(missing_ok=True)
+        raise
 
 
 def write_config(config: Config, workdir: pathlib.Path) -> None:

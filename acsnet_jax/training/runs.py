@@ -1,5 +1,6 @@
 """Finished training runs, read back from their folders."""
 
+import logging
 import pathlib
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -12,10 +13,13 @@ from jaxtyping import PyTree
 from acsnet_jax.bundle import Network
 from acsnet_jax.files import RESTORE, read_record
 from acsnet_jax.training.checkpoint import Checkpoints
+from acsnet_jax.training.record import read
 from acsnet_jax.training.settings import Config, RunSettings, input_shape, settings_of, task_of
 from acsnet_jax.training.sharding import one_device
 from acsnet_jax.training.state import TrainState, outlined
 from acsnet_jax.types import InputError
+
+_LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -30,7 +34,7 @@ def run_config(folder: pathlib.Path) -> Config:
 
 
 def load_run(folder: pathlib.Path) -> tuple[RunSettings, TrainState]:
-    """Settings and last state of a training run.
+    """Settings and last state of a training run; a warning says if it is not finished.
 
     Raises:
         InputError: the folder holds no run, one without a checkpoint, or what it holds is damaged.
@@ -39,7 +43,16 @@ def load_run(folder: pathlib.Path) -> tuple[RunSettings, TrainState]:
     with Checkpoints(folder) as checkpoints:
         if checkpoints.latest_step() is None:
             raise InputError(f"{folder} has no checkpoint yet; finish that training first")
-        return settings, checkpoints.restore(like, one_device())
+        state = checkpoints.restore(like, one_device())
+    done = [row.get("epoch", 0) for row in read(folder) if row.get("step") == int(state.step)]
+    if done and done[-1] < settings.optimisation.epochs:
+        _LOG.warning(
+            "%s is not finished: its checkpoint is of epoch %d of %d",
+            folder,
+            done[-1],
+            settings.optimisation.epochs,
+        )
+    return settings, state
 
 
 def _read(folder: pathlib.Path, parse: Callable[[Any], T]) -> T:

@@ -8,7 +8,7 @@ import ml_collections
 
 from acsnet_jax.config import Config
 
-FREE = {"data.memory_gb", "data.pseudonym_key"}
+FREE = {"data.memory_gb", "data.pseudonym_key", "workdir"}
 """Keys that say how, and change nothing of what comes out; ``split.json`` tells another key."""
 
 

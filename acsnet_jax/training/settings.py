@@ -51,6 +51,12 @@ class Optimisation:
     checkpoint_every: int = 1
     picture_every: int = 10
 
+    def __post_init__(self) -> None:
+        """Raises `InputError` for numbers that no run can have."""
+        for name in ("batch_size", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"optimisation.{name} is {getattr(self, name)}: give at least 1")
+
 
 @dataclasses.dataclass(frozen=True)
 class Pretraining(Optimisation):
@@ -108,6 +114,7 @@ def settings_of(config: Config) -> RunSettings:
     if config.task not in OUTPUTS:
         raise InputError(f"config.task is {config.task!r}; choose one of {', '.join(OUTPUTS)}")
     spec = from_config(InputSpec, config.spec)
+    _check_size(config.task, len(config.model.filters), spec)
     return RunSettings(
         task=config.task,
         seed=config.seed,
@@ -117,6 +124,21 @@ def settings_of(config: Config) -> RunSettings:
         optimisation=from_config(Optimisation, config.optimisation),
         model=build_model(config.task, config.model.to_dict(), spec),
     )
+
+
+def _check_size(task: str, levels: int, spec: InputSpec) -> None:
+    """Every level of a network halves its input.
+
+    Raises:
+        InputError: that leaves a rest.
+    """
+    size, step = input_size(task, spec), 2**levels
+    if size % step:
+        key = {"lv": "lv_size", "myo": "myo_size", "autoencoder": "mask_size"}[task]
+        raise InputError(
+            f"config.spec.{key} is {size} and the network has {levels} levels: give a multiple of "
+            f"{step}, such as {max(round(size / step), 1) * step}"
+        )
 
 
 def build_model(task: str, model: dict, spec: InputSpec) -> nn.Module:

@@ -54,6 +54,14 @@ def test_a_shifted_slice_is_seen_in_mm(sure):
     assert measure_signs(dataclasses.replace(sure, myocardium=moved)).shift_mm == pytest.approx(5.0)
 
 
+def test_an_open_wall_around_the_same_blood_does_not_move(sure):
+    wall = sure.myocardium.copy()
+    wall[2, :, : wall.shape[2] // 2] = False
+    with_blood = measure_signs(dataclasses.replace(sure, myocardium=wall)).shift_mm
+    blind = dataclasses.replace(sure, myocardium=wall, blood_pool=np.zeros_like(wall))
+    assert with_blood is not None and with_blood < 0.5 * (measure_signs(blind).shift_mm or 0.0)
+
+
 def test_contrast_is_that_of_blood_over_viable_myocardium(sure):
     viable = sure.myocardium & ~sure.enhancement
     image = np.where(sure.blood_pool, 7.0, 0.0)

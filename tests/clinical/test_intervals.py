@@ -174,7 +174,9 @@ def test_an_interval_decides_whether_the_infarct_is_large(spread, decided):
     assessment = assess(dataclasses.replace(scarred_heart(), spread=given))
     assert over_15_percent(assessment) == decided
     record = json_of(assessment)
-    assert record["infarct_over_15_percent"] == (decided or "not available: no interval")
+    assert record["infarct_over_15_percent"] == decided
+    told = record["not_available"].get("infarct_over_15_percent")
+    assert told == (None if decided else "no interval")
     assert ("infarct_fraction" in record["intervals"]) is (spread is not None)
 
 

@@ -99,15 +99,16 @@ def test_too_little_and_too_much_are_errors_alike():
     assert rows["lv", "error_ml"].difference.value == pytest.approx(2)
 
 
-def test_a_distance_is_compared_where_both_have_one():
-    """Neither the expert nor A has y; the distance that B pays is not in B's mean either."""
-    a = [record("x", "lv", 0.5, 4.0, 10, 9), record("y", "lv", 1.0, None, 0, 0)]
-    b = [record("x", "lv", 0.5, 3.0, 10, 9), record("y", "lv", 0.0, 99.0, 0, 9)]
+def test_what_one_tool_makes_up_costs_it_a_distance():
+    """Neither the expert nor A has y, which B makes up; of z there is nothing at all."""
+    a = [record("x", "lv", 0.5, 4.0, 10, 9)]
+    a += [record(name, "lv", 1.0, None, 0, 0) for name in "yz"]
+    b = [record("x", "lv", 0.5, 3.0, 10, 9), record("y", "lv", 0.0, 99.0, 0, 9), a[2]]
     rows = by_name(compared_rows(comparison(a, b)))
     distance = rows["lv", "hausdorff_mm"]
-    assert (distance.pairs, distance.patients) == (1, 2)
-    assert (distance.a.mean, distance.b.mean, distance.difference) == (4, 3, (1, None, None))
-    assert rows["lv", "dice"].pairs == 2
+    assert (distance.pairs, distance.patients) == (2, 3)
+    assert (distance.a.mean, distance.b.mean, distance.difference.value) == (2, 51, -49)
+    assert rows["lv", "dice"].pairs == 3
 
 
 def test_the_same_twice_is_no_difference():

@@ -66,6 +66,15 @@ def find(scores, kind, strength, method):
     return score
 
 
+def test_a_scan_in_which_nothing_is_found_counts(bundle):
+    scan = make_scan()
+    dark = scan.replace(id="dark", image=np.full_like(scan.image, 50.0))
+    both = predict_slices([scan, dark], bundle)
+    assert both.scan_ids == ("ring",) * 5 + ("dark",) * 5
+    assert both.predicted[:5].any(axis=(1, 2)).all() and not both.predicted[5:].any()
+    assert both.expert.any(axis=(1, 2)).all()
+
+
 def test_every_condition_is_scored_by_every_method(compared, slices):
     study, examples = compared
     conditions = [("clean", 0), *((kind, strength) for kind in KINDS for strength in STRENGTHS)]

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -26,6 +27,35 @@ def test_the_division_is_that_of_the_training_run(run, tmp_path):
     cohort = load_held_out(DATA, tmp_path / "out", split=str(folder))
     assert [scan.id for scan in cohort.test] == ids[3:]
     assert (tmp_path / "out" / "split.json").read_text() == (folder / "split.json").read_text()
+
+
+def test_another_division_than_the_one_that_is_there_is_refused(run, tmp_path):
+    folder, ids = run
+    other = tmp_path / "other"
+    other.mkdir()
+    split = {"seed": 0, "train": ids[1:], "test": ids[:1]}
+    (other / "split.json").write_text(json.dumps(split))
+    load_held_out(DATA, tmp_path / "out", split=str(folder))
+    load_held_out(DATA, tmp_path / "out", split=str(folder))
+    with pytest.raises(InputError, match=r"out/split\.json holds out other patients than"):
+        load_held_out(DATA, tmp_path / "out", split=str(other))
+
+
+def test_a_division_that_is_there_is_that_of_the_config(run, tmp_path):
+    folder, ids = run
+    everyone = dataclasses.replace(DATA, test_fraction=1.0)
+    with pytest.raises(InputError, match=r"test_fraction and seed.*--config\.split="):
+        load_held_out(everyone, folder)
+    assert [scan.id for scan in load_held_out(DATA, folder, split=str(folder)).test] == ids[3:]
+    for _ in range(2):
+        assert len(load_held_out(everyone, tmp_path / "all").test) == 4
+
+
+@pytest.mark.parametrize("turn", [-1, 8])
+def test_there_are_eight_turns(tmp_path, turn):
+    with pytest.raises(InputError, match=r"config\.turn is .*0 to 7"):
+        load_held_out(DATA, tmp_path / "out", turn=turn)
+    assert not (tmp_path / "out").exists()
 
 
 def test_held_out_scans_may_be_turned(run, tmp_path):

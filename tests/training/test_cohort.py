@@ -4,10 +4,17 @@ import json
 import numpy as np
 import pytest
 
-from acsnet_jax.synthesis.phantom import make_scan
+from acsnet_jax.synthesis.phantom import make_cohort, make_scan
 from acsnet_jax.training import cohort as cohorts
-from acsnet_jax.training.cohort import Cohort, CohortOptions, load, split
+from acsnet_jax.training.cohort import (
+    Cohort,
+    CohortOptions,
+    lge_like_by_phantoms,
+    load,
+    split,
+)
 from acsnet_jax.training.loop import train_and_evaluate
+from acsnet_jax.training.spill import Spill
 from acsnet_jax.types import InputError
 from configs import lv
 
@@ -125,6 +132,27 @@ def test_no_held_out_patient_lends_its_histogram(read, scans, tmp_path):
         assert {scan.modality for scan in cohort.test} == {"lge"}
         assert len(cohort.test) == 1
         assert len(cohort.train) == 5  # every cine scan is for training
+
+
+def test_a_patient_who_is_held_out_has_no_cine_in_training(read, scans, tmp_path):
+    lge = [scan for scan in scans if scan.modality == "lge"]
+    cine = [scan for scan in scans if scan.modality == "cine"]
+    (held_out,) = load(read(lge), tmp_path).test
+    same = cine[0].replace(id=held_out.id)
+    cohort = load(read(lge, [same, cine[1]]), tmp_path)
+    assert ids(cohort.cine) == [cine[1].id]
+    assert held_out.id not in ids(cohort.train)
+
+
+def test_a_cohort_of_cine_scans_has_no_lge(read, scans, tmp_path):
+    with pytest.raises(InputError, match=rf"cine: scan {scans[2].id} is late enhancement"):
+        load(read(scans[:2], scans[1:3]), tmp_path)
+
+
+def test_phantoms_that_lend_histograms_are_none_of_the_cohort(scans, tmp_path):
+    cine = [scan for scan in scans if scan.modality == "cine"]
+    lent = {reference(one) for one in lge_like_by_phantoms(cine, 7, Spill(tmp_path, None))}
+    assert not lent & {scan.id for scan in make_cohort(20, 7, modality="lge")}
 
 
 def test_a_cohort_of_cine_alone_is_divided_as_it_is(read, scans, tmp_path):

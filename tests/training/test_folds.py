@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from acsnet_jax.training.folds import deal
+from acsnet_jax.training.folds import check_enhancement, deal
 from acsnet_jax.types import InputError, Label
 
 
@@ -43,6 +43,12 @@ def test_too_few_folds_or_patients_are_bad_input(scans):
         deal(scans, 2, 0, least=3)
     with pytest.raises(InputError, match=r"lower --config\.folds"):
         deal(scans[:3], 4, 0)
+
+
+def test_a_cohort_without_enhancement_is_refused_before_it_is_trained_on(scans):
+    check_enhancement(scans)
+    with pytest.raises(InputError, match=r"enhancement.*data\.label_map.*--config\.folds=0"):
+        check_enhancement([scan.replace(has_enhancement=False) for scan in scans])
 
 
 def test_patients_whose_scar_nobody_drew_come_last(scans):

@@ -2,8 +2,10 @@
 
 import contextvars
 import json
+import logging
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -160,6 +162,59 @@ def test_a_folder_without_a_run_is_bad_input(tmp_path):
     loop.write_config(make_config("lv"), tmp_path)
     with pytest.raises(InputError, match="no checkpoint yet"):
         load_run(tmp_path)
+
+
+def test_an_unfinished_run_is_read_with_a_warning(runs, tmp_path, caplog, monkeypatch):
+    workdir, _ = runs("lv")
+    monkeypatch.setattr(logging.getLogger("acsnet_jax"), "propagate", True)
+    load_run(workdir)
+    assert not caplog.records
+    shutil.copytree(workdir, tmp_path / "lv")
+    config = json.loads((workdir / "config.json").read_text())
+    config["optimisation"]["epochs"] = 50
+    (tmp_path / "lv" / "config.json").write_text(json.dumps(config))
+    load_run(tmp_path / "lv")
+    (record,) = caplog.records
+    assert "lv is not finished: its checkpoint is of epoch 2 of 50" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"data.format": "nifti", "data.root": "nowhere"}, "no such folder"),
+        ({"data.patients": 1}, "at least 2"),
+    ],
+)
+def test_bad_input_leaves_no_run_behind(tmp_path, change, message):
+    """The same command with its mistake mended is no run of another config."""
+    with pytest.raises(InputError, match=message):
+        loop.train_and_evaluate(make_config("lv", **change), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_bad_input_leaves_a_run_as_it_was(runs, tmp_path):
+    workdir, _ = runs("lv")
+    shutil.copytree(workdir, tmp_path / "lv")
+    with (
+        pytest.raises(InputError, match="no such folder"),
+        loop.beginning(make_config("lv"), tmp_path / "lv"),
+    ):
+        raise InputError("no such folder")
+    assert (tmp_path / "lv" / "config.json").read_text() == (workdir / "config.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"spec.lv_size": 33}, r"config\.spec\.lv_size is 33 .* multiple of 2, such as 32"),
+        ({"optimisation.batch_size": 0}, r"optimisation\.batch_size is 0: give at least 1"),
+        ({"optimisation.checkpoint_every": 0}, r"optimisation\.checkpoint_every is 0"),
+    ],
+)
+def test_numbers_that_no_run_can_have(tmp_path, change, message):
+    with pytest.raises(InputError, match=message):
+        loop.train_and_evaluate(make_config("lv", **change), tmp_path / "run")
+    assert not (tmp_path / "run" / "config.json").exists()
 
 
 def test_an_interrupted_run_goes_on_as_if_nothing_had_been(runs, cohort, tmp_path, monkeypatch):
