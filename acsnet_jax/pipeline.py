@@ -17,6 +17,7 @@ from acsnet_jax.anatomy.cleanup import CleanupWeights, one_lv
 from acsnet_jax.clinical.features import predicted_regions
 from acsnet_jax.clinical.findings import Regions
 from acsnet_jax.clinical.intervals import Calibration, draw_values, spread_of, with_fractions
+from acsnet_jax.clinical.no_reflow import beside_scar
 from acsnet_jax.clinical.scar import core_scar, scar_moved_mm3
 from acsnet_jax.clinical.scar_rule import ScarRule, mark_scar
 from acsnet_jax.clinical.volumes import MM3_PER_ML, slice_extents_mm
@@ -85,7 +86,8 @@ class Bundle:
         localise: images ``[n, size, size]`` in [0, 255] to LV probabilities of the same shape; with
             ``spec.context`` images are ``[n, channels, size, size]``, here and in stage 2. An
             ensemble has ``members``, callables alike, whose mean it is.
-        delineate: images to probabilities ``[n, size, size, 2]`` of myocardium and enhancement.
+        delineate: images to probabilities ``[n, size, size, 2]`` of myocardium and enhancement, or
+            3 with no-reflow.
         corrector: stage 3.
         spec: sizes and scalings.
         inference: how it is used.
@@ -112,6 +114,7 @@ class Delineation(NamedTuple):
         grid: the working grid.
         box: where stage 2 looked.
         averages: what it said there; None if there is only a mean.
+        no_reflow: probability; None if stage 2 does not tell it.
     """
 
     lv: MaskStack
@@ -120,6 +123,7 @@ class Delineation(NamedTuple):
     grid: Grid
     box: Box | None = None
     averages: "Averages | None" = None
+    no_reflow: Probability | None = None
 
 
 class Averages(NamedTuple):
@@ -175,19 +179,19 @@ def delineate(scan: Scan, bundle: Bundle) -> Delineation:
         averages = averaged(bundle.delineate, images, bundle.inference)
     except InputError as error:
         raise type(error)(f"scan {scan.id}: {error}") from error
-    myocardium, enhancement = _outputs(averages.mean, working.grid, box)
-    return Delineation(lv, myocardium, enhancement, working.grid, box, averages)
+    myocardium, enhancement, *more = _outputs(averages.mean, working.grid, box)
+    dark = more[0] if more else None
+    return Delineation(lv, myocardium, enhancement, working.grid, box, averages, dark)
 
 
 def _outputs(
-    probability: Float32[np.ndarray, "slices size size 2"], grid: Grid, box: Box
-) -> tuple[Probability, Probability]:
-    """Myocardium and enhancement on the working grid, 0 beyond the box."""
-    myocardium, enhancement = (
+    probability: Float32[np.ndarray, "slices size size outputs"], grid: Grid, box: Box
+) -> list[Probability]:
+    """Each output on the working grid, 0 beyond the box."""
+    return [
         uncrop(np.ascontiguousarray(probability[..., output]), grid.shape, centre=box.centre)
-        for output in (0, 1)
-    )
-    return myocardium, enhancement
+        for output in range(probability.shape[-1])
+    ]
 
 
 def localise(scan: Scan, bundle: Bundle) -> tuple[MaskStack, Grid]:
@@ -277,6 +281,12 @@ def assemble(scan: Scan, found: Delineation, bundle: Bundle) -> Segmentation:
     enhancement = mark_scar(
         probability, myocardium, scan.spacing_mm, scan.positions_mm, bundle.inference
     )
+    no_reflow = None
+    if found.no_reflow is not None:
+        dark = (to_native(found.no_reflow, found.grid) >= 0.5) & myocardium
+        # Beside what was marked before its erosion, unless the rule says that there is no scar.
+        no_reflow = beside_scar(dark, marked & myocardium & enhancement.any())
+        enhancement = enhancement | no_reflow
     if corrected.lost.any():
         _LOG.warning("scan %s: %s", scan.id, lost_message(np.flatnonzero(corrected.lost).tolist()))
     segmentation = Segmentation(
@@ -285,6 +295,7 @@ def assemble(scan: Scan, found: Delineation, bundle: Bundle) -> Segmentation:
         blood_pool=blood_pools(myocardium, lv),
         enhancement=enhancement,
         core=core_scar(scan, enhancement),
+        no_reflow=no_reflow,
         kept=kept,
         scar_probability=probability.astype(np.float32),
         myocardium_probability=to_native(found.myocardium, found.grid).astype(np.float32),
@@ -314,8 +325,8 @@ def _spread(
     if found.averages is None or box is None:
         return spread_of([shapes])
 
-    def values(probability: Float32[np.ndarray, "slices size size 2"]) -> dict[str, float]:
-        wall, scar = (to_native(x, grid) for x in _outputs(probability, grid, box))
+    def values(probability: Float32[np.ndarray, "slices size size outputs"]) -> dict[str, float]:
+        wall, scar, *_ = (to_native(x, grid) for x in _outputs(probability, grid, box))
         myocardium = (wall >= 0.5) & kept
         pool = blood_pools(myocardium, lv)
         enhancement = mark_scar(

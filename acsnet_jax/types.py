@@ -356,6 +356,8 @@ class Segmentation:
         blood_pool: ``[slices, height, width]``.
         enhancement: ``[slices, height, width]``, inside ``myocardium``.
         core: ``[slices, height, width]``, core scar, inside ``enhancement``; gray zone is the rest.
+        no_reflow: ``[slices, height, width]``, dark cores inside ``enhancement``, where a network
+            tells them; None where they are left to the picture.
         kept: ``[slices]``, False for slices that are empty, lost, or beyond apex or base; their
             masks are empty.
         certificates: what stage 3 did to each slice; empty if the cascade ran without it.
@@ -376,6 +378,7 @@ class Segmentation:
     scar_probability: Float32[np.ndarray, "slices height width"] | None = None
     myocardium_probability: Float32[np.ndarray, "slices height width"] | None = None
     spread: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    no_reflow: Bool[np.ndarray, "slices height width"] | None = None
 
     @property
     def lv(self) -> Bool[np.ndarray, "slices height width"]:

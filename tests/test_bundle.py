@@ -50,6 +50,22 @@ def save(folder, parts):
     return folder
 
 
+def test_stage_2_may_tell_no_reflow(tmp_path, parts):
+    networks, space = parts
+    sizes = {**SIZES["myo"], "outputs": 3}
+    make = jax.jit(functools.partial(ResUNet(**sizes).init, train=False))
+    three = bundles.Network(sizes, make(jax.random.key(0), jnp.zeros((1, 16, 16, 1))))
+    spec = dataclasses.replace(SPEC, no_reflow=True)
+    networks = {**networks, "myo": three}
+    for name, told in (("told", spec), ("untold", SPEC)):
+        bundles.save(tmp_path / name, networks, space, told, Inference(), OPTIONS, training={})
+    loaded = bundles.load(tmp_path / "told")
+    assert loaded.spec == spec
+    assert loaded.delineate(jnp.zeros((2, 16, 16))).shape == (2, 16, 16, 3)
+    with pytest.raises(InputError, match=r"networks\.myo does not fit"):
+        bundles.load(tmp_path / "untold")
+
+
 def test_what_is_saved_is_loaded(tmp_path, parts):
     networks, space = parts
     loaded = bundles.load(save(tmp_path / "bundle", parts))

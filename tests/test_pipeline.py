@@ -1,6 +1,7 @@
 """The cascade's geometry, with callables that read the answer off the picture."""
 
 import dataclasses
+import functools
 
 import jax.numpy as jnp
 import numpy as np
@@ -124,6 +125,39 @@ def test_a_picture_without_a_heart_is_an_error_that_names_the_scan(bundle):
         pipeline.segment(flat, bundle)
     nothing = pipeline.segment_or_nothing(flat, bundle)
     assert not (nothing.lv.any() or nothing.kept.any())
+
+
+def test_no_reflow_of_a_network_belongs_to_the_infarct_that_it_touches(bundle):
+    """Scar in the upper left of the wall, no-reflow next to it, and some on the right."""
+    scan = make_scan()
+
+    def delineate(images, *, tells):
+        wall = bundle.delineate(images)[..., 0]
+        middle = images.shape[-1] // 2
+        rows, columns = jnp.indices(images.shape[-2:])
+        left = columns < middle - 4
+        scar = left & (rows < middle - 2)
+        dark = left & (rows >= middle - 2) & (rows < middle + 4) | ~left & (rows > middle + 4)
+        scar, dark = (jnp.broadcast_to(one, wall.shape) for one in (scar, dark))
+        outputs = [one.astype(jnp.float32) for one in (wall, scar, dark)]
+        return jnp.stack(outputs[: 2 + tells], -1)
+
+    result, plain = (
+        pipeline.segment(
+            scan, dataclasses.replace(bundle, delineate=functools.partial(delineate, tells=tells))
+        )
+        for tells in (True, False)
+    )
+    assert plain.no_reflow is None and result.no_reflow is not None
+    assert result.no_reflow.any() and not (result.no_reflow & ~result.myocardium).any()
+    assert not (result.no_reflow & plain.enhancement).all()
+    np.testing.assert_array_equal(result.enhancement, plain.enhancement | result.no_reflow)
+    centre = np.mean(np.nonzero(result.blood_pool)[2])
+    assert np.nonzero(result.no_reflow)[2].max() < centre
+    measured, without = clinical.features(result), clinical.features(plain)
+    assert measured.no_reflow_volume_ml and measured.infarct_volume_ml and without.infarct_volume_ml
+    assert measured.infarct_volume_ml > without.infarct_volume_ml
+    assert measured.infarct_volume_ml == pytest.approx(measured.enhancement_volume_ml)
 
 
 def test_damaged_weights_are_no_empty_result(bundle):

@@ -259,7 +259,7 @@ def _network(
     if cls is Autoencoder:
         sound = sound and sizes["size"] == side
     else:
-        sound = sound and sizes["outputs"] == _OUTPUTS[name]
+        sound = sound and sizes["outputs"] == _OUTPUTS[name] + (name == "myo" and spec.no_reflow)
     if not sound:
         raise InputError(f"{path}: networks.{name} does not fit its input of {side} pixels: {_FIX}")
     return cls(**sizes)

@@ -220,7 +220,7 @@ def assess(
             that is empty or on another grid.
     """
     scan, regions = segmentation.scan, predicted_regions(segmentation)
-    findings = find(regions, scan, remote=remote)
+    findings = find(regions, scan, remote=remote, no_reflow=segmentation.no_reflow)
     insertions = (
         find_insertions(
             scan, regions.myocardium, regions.blood_pool, enhancement=regions.enhancement

@@ -183,7 +183,8 @@ def features(segmentation: Segmentation) -> Features:
         Paper, Evaluation. Schulz-Menger et al., J Cardiovasc Magn Reson 22, 2020 (SCMR).
     """
     regions, scan = predicted_regions(segmentation), segmentation.scan
-    return with_lost_slices(measured(regions, scan, find(regions, scan)), segmentation)
+    findings = find(regions, scan, no_reflow=segmentation.no_reflow)
+    return with_lost_slices(measured(regions, scan, findings), segmentation)
 
 
 def reference_features(scan: Scan) -> Features:

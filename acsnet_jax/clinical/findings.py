@@ -88,7 +88,7 @@ def find(
         regions: its structures.
         scan: its image and geometry.
         remote: remote myocardium as a reader drew it; found if None.
-        no_reflow: as a reader drew it, inside the enhancement; found if None.
+        no_reflow: as a reader drew it, or a network, inside the enhancement; found if None.
 
     Raises:
         InputError: slices out of order, or remote myocardium that is empty or on another grid.

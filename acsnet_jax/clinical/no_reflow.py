@@ -56,6 +56,23 @@ def find_no_reflow(
     )
 
 
+def beside_scar(dark: MaskStack, enhancement: MaskStack) -> MaskStack:
+    """What a network calls no-reflow, but for pieces of a slice that touch no enhancement.
+
+    Args:
+        dark: inside the myocardium.
+        enhancement: with or without it.
+    """
+    return np.stack(
+        [
+            np.isin(pieces, _beside(pieces, scar))
+            for pieces, scar in zip(
+                (label_components(one, connectivity=8) for one in dark), enhancement, strict=True
+            )
+        ]
+    )
+
+
 def _dark_cores(dark: Slice, wall: Slice, scar: Slice, least: float) -> Slice:
     infarct = scar | _closed_in(wall, scar)
     viable = wall & ~infarct

@@ -170,7 +170,11 @@ def evaluate_challenge(segmentations: Iterable[Segmentation]) -> list[ChallengeR
     return [
         record
         for segmentation in segmentations
-        for record in challenge_records(segmentation.scan, predicted_regions(segmentation))
+        for record in challenge_records(
+            segmentation.scan,
+            predicted_regions(segmentation),
+            no_reflow=segmentation.no_reflow,
+        )
     ]
 
 

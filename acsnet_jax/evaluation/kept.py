@@ -20,6 +20,8 @@ def write_segmentation(segmentation: Segmentation, path: pathlib.Path) -> None:
     Probabilities are kept in half precision.
     """
     arrays: dict[str, Any] = {name: np.packbits(getattr(segmentation, name)) for name in _MASKS}
+    if segmentation.no_reflow is not None:
+        arrays["no_reflow"] = np.packbits(segmentation.no_reflow)
     arrays["kept"] = segmentation.kept
     for name in _PROBABILITIES:
         if (probability := getattr(segmentation, name)) is not None:
@@ -41,7 +43,7 @@ def read_segmentation(scan: Scan, path: pathlib.Path) -> Segmentation:
         shape = scan.image.shape
         masks = {
             name: np.unpackbits(arrays[name], count=int(np.prod(shape))).astype(bool).reshape(shape)
-            for name in _MASKS
+            for name in (*_MASKS, *(["no_reflow"] if "no_reflow" in arrays else []))
         }
         kept = [name for name in _PROBABILITIES if name in arrays]
         probabilities = {name: arrays[name].astype(np.float32) for name in kept}

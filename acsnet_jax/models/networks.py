@@ -58,7 +58,7 @@ class Delineate:
     variables: PyTree
 
     def __call__(self, images: Slices) -> Float[Array, "n size size outputs"]:
-        """Probabilities of myocardium and enhancement."""
+        """Probabilities of myocardium and enhancement, and of no-reflow if it has this output."""
         return _probabilities(self.model, self.variables, images)
 
 

@@ -17,7 +17,8 @@ class ResUNet(nn.Module):
     Attributes:
         filters: number of filters of each level, finest first.
         bridge: number of filters of the coarsest level.
-        outputs: number of masks: 1 in stage 1, 2 in stage 2 (myocardium, enhancement).
+        outputs: number of masks: 1 in stage 1, 2 in stage 2 (myocardium, enhancement), or 3 with
+            no-reflow.
         dropout: rate after each pooling and before each block on the way up.
         dtype: of the computation; parameters and logits stay float32.
     """

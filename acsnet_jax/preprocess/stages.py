@@ -25,7 +25,7 @@ from acsnet_jax.types import NoVentricleError, Scan
 
 @dataclasses.dataclass(frozen=True)
 class InputSpec:
-    """Sizes and scalings of the cascade's inputs (paper, Stages 1 and 2).
+    """Sizes and scalings of the cascade's inputs, and what stage 2 tells (paper, Stages 1 and 2).
 
     Attributes:
         lv_spacing_mm: in-plane spacing of stage 1; None keeps each scan's own.
@@ -39,6 +39,8 @@ class InputSpec:
             Source and Processing). Scans without a window look the same either way.
         context: how many neighbouring slices on each side stages 1 and 2 see beside the slice
             itself, as further channels. The paper's networks see one slice: 0.
+        no_reflow: whether stage 2 has a third output, the no-reflow within the enhancement; for
+            cohorts whose labels tell it (4) wherever they tell enhancement. The paper's has two.
     """
 
     lv_spacing_mm: float | None = 1.5
@@ -50,6 +52,7 @@ class InputSpec:
     scaling: Scaling = "median"
     window: bool = True
     context: int = 0
+    no_reflow: bool = False
 
 
 Images = Float32[np.ndarray, "slices *channels size size"]

@@ -72,7 +72,11 @@ def lv_dataset(scans: list[Scan], spec: InputSpec) -> Dataset:
 
 
 def myo_dataset(scans: list[Scan], spec: InputSpec) -> Dataset:
-    """Stage 2: windows on the LV; myocardium, and enhancement where the expert drew it."""
+    """Stage 2: windows on the LV; myocardium, and enhancement where the expert drew it.
+
+    With ``spec.no_reflow`` also no-reflow, where the expert drew enhancement on LGE: the
+    pseudo-scar of cine has none.
+    """
     size = 2 * math.ceil(spec.myo_size * JITTER / 2)  # even, as the input: one centre
     parts = []
     for index, scan in enumerate(scans):
@@ -82,9 +86,14 @@ def myo_dataset(scans: list[Scan], spec: InputSpec) -> Dataset:
         box = lv_box(labels[keep] != Label.BACKGROUND, working.grid.spacing_mm, spec.margin_mm)
         images = myo_images(working, box, spec, size=size)[keep]
         window = crop_or_pad(labels, size, centre=box.centre)[keep]
-        targets = np.stack([window >= Label.MYOCARDIUM, window >= Label.ENHANCEMENT], axis=-1)
-        weights = np.array([1.0, float(scan.has_enhancement)])
-        parts.append(_part(index, images, targets, weights, box.half_side))
+        targets = [window >= Label.MYOCARDIUM, window >= Label.ENHANCEMENT]
+        weights = [1.0, float(scan.has_enhancement)]
+        if spec.no_reflow:
+            targets.append(window == Label.NO_REFLOW)
+            weights.append(float(scan.has_enhancement and scan.modality == "lge"))
+        parts.append(
+            _part(index, images, np.stack(targets, axis=-1), np.array(weights), box.half_side)
+        )
     return _join(parts, scans)
 
 

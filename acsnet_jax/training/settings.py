@@ -20,7 +20,7 @@ from acsnet_jax.types import InputError
 T = TypeVar("T")
 
 OUTPUTS = {"lv": 1, "myo": 2, "autoencoder": 1}
-"""The three networks, and how many masks each of them gives."""
+"""The three networks, and how many masks each of them gives; stage 2 one more by option."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +146,7 @@ def build_model(task: str, model: dict, spec: InputSpec) -> nn.Module:
     sizes = tuples_for_lists(model)
     if task == "autoencoder":
         return Autoencoder(size=spec.mask_size, **sizes)
-    return ResUNet(outputs=OUTPUTS[task], **sizes)
+    return ResUNet(outputs=OUTPUTS[task] + (task == "myo" and spec.no_reflow), **sizes)
 
 
 def input_size(task: str, spec: InputSpec) -> int:

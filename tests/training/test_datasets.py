@@ -89,6 +89,20 @@ def test_stage_2_does_not_judge_what_the_expert_did_not_draw(scans):
     np.testing.assert_array_equal(dataset.weights[:, 1], ~cine)
 
 
+def test_stage_2_tells_no_reflow_where_enhancement_was_drawn_on_lge(scans):
+    dark = scans[0].labels.copy()
+    dark[dark == Label.ENHANCEMENT] = Label.NO_REFLOW
+    given = [scans[0].replace(labels=dark), scans[1].replace(has_enhancement=True)]
+    plain = myo_dataset(given, SPEC)
+    dataset = myo_dataset(given, dataclasses.replace(SPEC, no_reflow=True))
+    np.testing.assert_array_equal(dataset.targets[..., :2], plain.targets)
+    np.testing.assert_array_equal(dataset.weights[:, :2], plain.weights)
+    lge = dataset.scans == 0
+    np.testing.assert_array_equal(dataset.targets[lge, ..., 2], dataset.targets[lge, ..., 1])
+    assert dataset.targets[lge, ..., 2].any() and not dataset.targets[~lge, ..., 2].any()
+    np.testing.assert_array_equal(dataset.weights[:, 2], lge)
+
+
 def test_stage_2_has_one_box_a_scan_that_holds_every_target(scans):
     dataset = myo_dataset(scans, SPEC)
     middle = np.abs(np.arange(60) - 30)

@@ -164,6 +164,14 @@ def test_a_folder_without_a_run_is_bad_input(tmp_path):
         load_run(tmp_path)
 
 
+def test_stage_2_learns_no_reflow_by_option(cohort, tmp_path):
+    config = make_config("myo", **{"spec.no_reflow": True, "optimisation.epochs": 1})
+    loop.train_and_evaluate(config, tmp_path, cohort=cohort)
+    held_out = json.loads((tmp_path / "held_out.json").read_text())
+    assert held_out.keys() == {"slices", "dice_0", "dice_1", "dice_2"}
+    assert as_network(*load_run(tmp_path)).sizes["outputs"] == 3
+
+
 def test_an_unfinished_run_is_read_with_a_warning(runs, tmp_path, caplog, monkeypatch):
     workdir, _ = runs("lv")
     monkeypatch.setattr(logging.getLogger("acsnet_jax"), "propagate", True)
