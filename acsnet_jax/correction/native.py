@@ -76,11 +76,12 @@ def correct_native(
 ) -> NativeCorrection:
     """Corrects masks of any origin; what comes out was checked on their own grid.
 
-    Under the scope "invalid" a mask that satisfies delta there is returned to the bit. Of the
-    others, the valid mask that changes the fewest pixels is taken: without islands and extra holes,
-    or moved in the latent space on the working grid and brought back. Where what comes back fails
-    delta on the finer grid, the nearest member of the population that satisfies it there stands in.
-    Where none does, the mask is lost: it is empty, its route says so, and other slices stand.
+    Under the scope "invalid" a mask that satisfies delta there is returned to the bit, and under
+    "all" one whose correction does not satisfy it there. Of the others, the valid mask that changes
+    the fewest pixels is taken: without islands and extra holes, or moved in the latent space on the
+    working grid and brought back. Where what comes back fails delta on the finer grid, the nearest
+    member of the population that satisfies it there stands in. Where none does, the mask is lost:
+    it is empty, its route says so, and other slices stand.
 
     A prediction of the cascade comes from the working grid: it counts as valid if it satisfies
     delta there too, and what it failed is told of both grids.
@@ -111,7 +112,7 @@ def correct_native(
             near = _within_reach(masks_to_working(masks[chosen], grid), corrector.size)
         else:
             near = working[chosen]
-        _correct_chosen(moves, chosen, near, grid, corrector)
+        _correct_chosen(moves, chosen, near, valid, grid, corrector)
         if working is None and corrector.options.scope == "invalid":
             _clean_chosen(moves, chosen, masks, grid, corrector)
     correction = Correction(
@@ -129,9 +130,17 @@ def correct_native(
 
 
 def _correct_chosen(
-    moves: _Moves, chosen: np.ndarray, working: MaskStack, grid: Grid, corrector: Corrector
+    moves: _Moves,
+    chosen: np.ndarray,
+    working: MaskStack,
+    sound: Bool[np.ndarray, "stack"],
+    grid: Grid,
+    corrector: Corrector,
 ) -> None:
-    """The latent correction of some slices, brought to the native grid."""
+    """The latent correction of some slices, brought to the native grid.
+
+    One of the ``sound``, which satisfied delta before, stays as it was rather than to be replaced.
+    """
     found = correct_stack(working, corrector, grid.spacing_mm)
     masks = np.asarray(found.mask)
     native, valid = render_native(masks, grid, corrector)
@@ -140,6 +149,8 @@ def _correct_chosen(
             route = _route(found, place, working[place], corrector)
             by = (found.alpha[place], found.neighbour[place], found.distance[place])
             moves.move(index, native[place], route, by)
+            continue
+        if sound[index]:
             continue
         near = masks[place] if masks[place].any() else working[place]
         stand_in = _stand_in(near, grid, corrector)

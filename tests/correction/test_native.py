@@ -166,6 +166,17 @@ def test_scope_all_leaves_no_mask_as_it_was(corrector):
         assert one.route in (Route.REDECODED, Route.MOVED)
 
 
+def test_scope_all_takes_no_valid_mask_away(corrector, monkeypatch):
+    nothing_renders(monkeypatch)
+    given = np.stack([ring(), with_island()])
+    all_ = options(corrector, scope="all")
+    found = correct_native(given, GRID, all_)
+    np.testing.assert_array_equal(found.mask[0], given[0])
+    one, other = check(found, given, corrector)
+    assert one.route is Route.UNTOUCHED and one.valid_before
+    assert other.route in (Route.STAND_IN, Route.LOST)
+
+
 def test_a_later_pose_is_better_than_none(corrector, monkeypatch):
     """A first try that found nothing must not refuse a valid one that changes more pixels."""
     given = with_two_gaps()[None]
