@@ -50,10 +50,9 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
     """Segment every scan at ``config.input``; one folder a scan in `workdir`, whole or absent.
 
     A scan whose folder is there already is passed over, so that a re-run of the same bundle and
-    options goes on. A bad scan does
-    not stop the others. ``index.html`` and ``index.csv`` hold all scans of `workdir`, worst first.
-    With ``config.overlap``, several scans are read, and assessed and written, by a process each
-    while this one computes.
+    options goes on. A bad scan does not stop the others. ``index.html`` and ``index.csv`` hold all
+    scans of `workdir`, worst first. With ``config.overlap``, several scans are read, and assessed
+    and written, by a process each while this one computes.
 
     Raises:
         InputError: no input or bundle, `workdir` holds results of another bundle or other options,

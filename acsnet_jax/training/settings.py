@@ -53,9 +53,11 @@ class Optimisation:
 
     def __post_init__(self) -> None:
         """Raises `InputError` for numbers that no run can have."""
-        for name in ("batch_size", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"optimisation.{name} is {getattr(self, name)}: give at least 1")
+        for name, least in (("batch_size", 1), ("checkpoint_every", 1), ("epochs", 0)):
+            if getattr(self, name) < least:
+                raise InputError(
+                    f"optimisation.{name} is {getattr(self, name)}: give at least {least}"
+                )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -164,6 +164,14 @@ def test_a_folder_without_a_run_is_bad_input(tmp_path):
         load_run(tmp_path)
 
 
+def test_a_damaged_number_of_epochs_is_bad_input(tmp_path):
+    config = json.loads(make_config("lv").to_json())
+    config["optimisation"]["epochs"] = {"a": 1}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"config\.json"):
+        load_run(tmp_path)
+
+
 def test_stage_2_learns_no_reflow_by_option(cohort, tmp_path):
     config = make_config("myo", **{"spec.no_reflow": True, "optimisation.epochs": 1})
     loop.train_and_evaluate(config, tmp_path, cohort=cohort)
