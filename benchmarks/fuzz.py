@@ -255,6 +255,13 @@ def reproduce(trial: Trial) -> str:
     return shlex.join([*command, f"--only={trial.number}"])
 
 
+def without_places(trial: Trial) -> str:
+    """What was said, without the folders of this machine."""
+    root = f"{pathlib.Path(__file__).resolve().parent.parent}{os.sep}"
+    text = re.sub(rf"[^\s\"']*(input_{trial.number}\b)", r"\1", trial.said.replace(root, ""))
+    return re.sub(r"[^\s\"']*(site-packages|lib/python[0-9.]+)/", "", text)
+
+
 def cause(trial: Trial) -> str:
     """A refusal without its names and numbers."""
     text = trial.said.rpartition("/")[2].partition(": ")[2]
@@ -295,7 +302,11 @@ def summary(trials: Sequence[Trial]) -> dict:
         "worst_mib": max(trial.mib for trial in trials),
         "refusals": dict(refused.most_common()),
         "failures": [
-            {"reproduce": reproduce(found[0]), "times": len(found), "said": found[0].said}
+            {
+                "reproduce": reproduce(found[0]),
+                "times": len(found),
+                "said": without_places(found[0]),
+            }
             for found in failures.values()
         ],
     }

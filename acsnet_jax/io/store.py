@@ -121,7 +121,8 @@ def read_scan(folder: str | pathlib.Path) -> Scan:
     missing = [name for name in names if name not in values]
     if missing:
         raise InputError(f"{path}: lacks {missing}: prepare the cohort again")
-    image = _load(folder / "image.nii.gz")
+    with np.errstate(over="ignore"):  # what overflows is refused as infinite
+        image = _load(folder / "image.nii.gz").astype(np.float32, copy=False)
     labels = None
     if values["has_labels"]:
         labels = map_labels(_load(folder / "label.nii.gz"), folder / "label.nii.gz")
@@ -129,7 +130,7 @@ def read_scan(folder: str | pathlib.Path) -> Scan:
             raise InputError(f"{folder}: label and image differ in shape: prepare it again")
     check_finite(image, str(folder), order="from the apex")
     try:
-        scan = _scan(values, image.astype(np.float32, copy=False), labels)
+        scan = _scan(values, image, labels)
         wrong = _contradictions(scan)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(f"{path}: damaged values: prepare the cohort again") from error

@@ -203,6 +203,18 @@ def test_an_order_that_geometry_told_stays(tmp_path):
     np.testing.assert_array_equal(scan.image, make_scan().image)
 
 
+def test_intensities_that_single_precision_cannot_hold(tmp_path):
+    folder = write_scan(make_scan(), tmp_path)
+    image = load_nifti(folder / "image.nii.gz")
+    array = image.get_fdata()
+    array[1, 2, 3] = 1e300
+    nibabel.save(
+        nibabel.Nifti1Image(array, image.affine, dtype=np.float64), folder / "image.nii.gz"
+    )
+    with pytest.raises(InputError, match=r"slice 4 of 4 .* infinite"):
+        read_scan(folder)
+
+
 def test_damaged_store(tmp_path):
     folder = write_scan(make_scan(), tmp_path)
     text = (folder / "scan.json").read_text()
