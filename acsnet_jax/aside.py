@@ -1,4 +1,4 @@
-"""Work in a process of its own, beside the one that computes: reading and writing.
+"""Work in processes of its own, beside the one that computes: reading and writing.
 
 A process rather than a thread, since Python runs one thread at a time, and since pydicom's way to
 validate and the filters of warnings belong to a whole process.
@@ -20,6 +20,8 @@ from acsnet_jax.types import InputError
 
 _OURS = "acsnet_jax"
 _LOOK_EVERY_S = 0.5
+_MOST = 4
+"""Processes, which hold some hundred MB each; a device that computes does not outrun them."""
 
 T = TypeVar("T")
 
@@ -33,14 +35,18 @@ class Here:
 
 
 class Aside:
-    """One more process, which does one thing after another, in the order in which they are given.
+    """Further processes, each of which does one thing after another, begun in the order given.
 
     Functions, arguments and results are handed over as `multiprocessing` does. Messages to this
-    package's loggers are logged here, when a result is asked for. The process claims no
-    accelerator, and ends with the block or, if this process is killed, after it.
+    package's loggers are logged here, when a result is asked for. The processes claim no
+    accelerator, and end with the block or, if this process is killed, after it.
+
+    Args:
+        processes: how many.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, processes: int = 1) -> None:
+        self._processes = processes
         self._executor: loky.ProcessPoolExecutor | None = None
 
     def __enter__(self) -> "Aside":
@@ -50,19 +56,19 @@ class Aside:
         self._end(kill=error is not None)
 
     def call(self, function: Callable[..., T], *arguments: Any) -> Callable[[], T]:
-        """Begin as soon as the process is free.
+        """Begin as soon as a process is free.
 
         Args:
             function: of a module, or a `functools.partial` of one.
             *arguments: of the function.
 
         Returns:
-            Waits for the result, and raises what the function raised; `InputError` also if the
-            process died of it.
+            Waits for the result, and raises what the function raised; `InputError` also if a
+            process died, which ends what the others do.
         """
         if self._executor is None:
             self._executor = loky.ProcessPoolExecutor(
-                1,
+                self._processes,
                 initializer=_follow,
                 initargs=(os.getpid(),),
                 env={"JAX_PLATFORMS": "cpu"},
@@ -77,8 +83,8 @@ class Aside:
                 if self._executor is executor:
                     self._end(kill=True)
                 raise InputError(
-                    "the process that reads or writes beside this one died of it, most likely for "
-                    "want of memory; give the same command again with --noconfig.overlap"
+                    "a process that reads or writes beside this one died, most likely for want of "
+                    "memory; give the same command again with --noconfig.overlap"
                 ) from error
             for record in said.records:
                 logger = logging.getLogger(record.name)
@@ -132,6 +138,11 @@ def _called(function: Callable[..., Any], arguments: tuple) -> _Said:
         return _Said(None, error, keep.records)
     finally:
         logger.removeHandler(keep)
+
+
+def spare_processes() -> int:
+    """How many processes can write at once: one for each core that may be used, up to four."""
+    return min(loky.cpu_count(), _MOST)
 
 
 def _follow(parent: int) -> None:

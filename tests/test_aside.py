@@ -22,6 +22,22 @@ def test_results_come_from_one_other_process_in_their_order():
     assert first == third != os.getpid() and eight == 8
 
 
+def test_several_work_at_once_and_results_keep_their_order(tmp_path):
+    with aside.Aside(2) as beside:
+        waiting = [beside.call(meet, tmp_path, *names) for names in (("a", "b"), ("b", "a"))]
+        assert [one() for one in waiting] == ["a", "b"]
+
+
+def meet(folder, name, other):
+    """Waits for another process that does the same."""
+    (folder / name).touch()
+    patience = time.monotonic() + 120
+    while time.monotonic() < patience and not (folder / other).exists():
+        time.sleep(0.02)
+    assert (folder / other).exists()
+    return name
+
+
 def test_here_nothing_is_done_before_it_is_asked_for():
     done: list[int] = []
     waiting = aside.Here().call(done.append, 1)
@@ -62,7 +78,7 @@ def test_refusals_and_defects_are_raised_here():
 def test_another_process_takes_over_from_one_that_died():
     with aside.Aside() as beside:
         dying = beside.call(os._exit, 3)
-        with pytest.raises(InputError, match="died of it"):
+        with pytest.raises(InputError, match="want of memory"):
             dying()
         assert beside.call(int, "1")() == 1
 

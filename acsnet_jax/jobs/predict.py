@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from acsnet_jax import bundle as bundles
 from acsnet_jax import clinical, report
-from acsnet_jax.aside import Aside, Here, Place
+from acsnet_jax.aside import Aside, Here, Place, spare_processes
 from acsnet_jax.correction import lost_slices
 from acsnet_jax.files import RESTORE, read_json, replacing_folder, write_json
 from acsnet_jax.io import Loader, discover, write_segmentation
@@ -42,17 +42,14 @@ _DECIDING = (
 _OVERLAP_FROM = 4
 """Scans; for fewer, starting other processes costs more than they save."""
 
-_WRITES_WAITING = 2
-"""So many results at most wait for the process that writes, which bounds what is held."""
-
 
 def predict(config: Config, workdir: pathlib.Path) -> None:
     """Segment every scan at ``config.input``; one folder a scan in `workdir`, whole or absent.
 
     A scan whose folder is there already is passed over, so that a re-run of the same bundle and
     options goes on. A bad scan does not stop the others. ``index.html`` and ``index.csv`` hold all
-    scans of `workdir`, worst first. With ``config.overlap``, several scans are read, and assessed
-    and written, by a process each while this one computes.
+    scans of `workdir`, worst first. With ``config.overlap``, several scans are read by another
+    process, and assessed and written by further ones, while this one computes.
 
     Raises:
         InputError: no input or bundle, `workdir` holds results of another bundle or other options,
@@ -88,8 +85,9 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
         writer: Place = Here()
         waiting = 0
         if config.overlap and len(loaders) >= _OVERLAP_FROM:
-            reader, writer = (processes.enter_context(Aside()) for _ in range(2))
-            waiting = _WRITES_WAITING
+            writers = spare_processes()
+            reader, writer = (processes.enter_context(Aside(count)) for count in (1, writers))
+            waiting = writers + 1
         readings = _readings(reader, loaders, config.signal_zero)
         bar = tqdm(readings, desc="segment", unit="scan", total=len(loaders), disable=None)
         for name, reading in bar:

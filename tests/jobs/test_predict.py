@@ -89,6 +89,7 @@ def several(config, tmp_path):
 def test_what_is_read_and_written_beside_is_the_same(several, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("acsnet_jax"), "propagate", True)
     told = {}
+    monkeypatch.setattr(job, "spare_processes", lambda: 2)
     for overlap in (True, False):
         several.overlap = overlap
         caplog.clear()
