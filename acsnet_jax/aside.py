@@ -21,7 +21,7 @@ from acsnet_jax.types import InputError
 _OURS = "acsnet_jax"
 _LOOK_EVERY_S = 0.5
 _MOST = 4
-"""Processes, which hold some hundred MB each; a device that computes does not outrun them."""
+"""Processes, each of which holds some 450 MB."""
 
 T = TypeVar("T")
 

@@ -34,7 +34,7 @@ def get_config() -> Config:
             # Whether DICOM input gets DICOM output, which names the patient as the input does.
             "dicom": True,
             # Whether four scans or more are read by another process, and assessed and written by up
-            # to four, one for each core, while this one computes; each holds some 400 MB.
+            # to four, one for each core, while this one computes; each holds some 450 MB.
             "overlap": True,
             # Intensity of no signal, for phase-sensitive images, in the file's rescaled unit (after
             # RescaleSlope and RescaleIntercept, before any window); not set, the reader's or 0.

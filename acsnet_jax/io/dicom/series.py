@@ -21,7 +21,7 @@ from acsnet_jax.types import InputError, Modality
 _SAME_POSITION_MM = 0.05
 _EARLY_IN_CYCLE = 0.15
 _SHORT_AXIS = 0.75
-"""Cosine with the heart's usual axis; short axes of 45 patients have 0.92 and more."""
+"""Cosine with the heart's usual axis; short axes of five patients have 0.92 and more."""
 
 _LOCALIZER_WORDS = re.compile(r"locali[sz]er|scout|survey|(?<![a-z])loc(?![a-z])", re.IGNORECASE)
 _CINE_WORDS = re.compile(r"cine|ssfp|trufi|fiesta|b-?tfe|bffe", re.IGNORECASE)
