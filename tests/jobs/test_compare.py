@@ -64,7 +64,8 @@ def test_everything_is_written_and_in_closed_form(folders, capsys):
     assert float(rows["enhancement", "dice"]["b_mean"]) == pytest.approx(
         3 / 4
     )  # empty on empty is 1
-    assert rows["enhancement", "hausdorff_mm"]["pairs"] == "3"  # B draws none in p1, as the expert
+    distance = rows["enhancement", "hausdorff_mm"]
+    assert distance["pairs"] == "4"  # with p1, in whom B draws none, as the expert: at 0
     assert float(rows["lv", "hausdorff_mm"]["b_mean"]) == pytest.approx(
         2 * 2
     )  # two columns of 2 mm
