@@ -10,6 +10,7 @@ import pytest
 
 from acsnet_jax import bundle as bundles
 from acsnet_jax import pipeline
+from acsnet_jax.evaluation import nested
 from acsnet_jax.jobs.crossvalidate import crossvalidate
 from acsnet_jax.models import Ensemble
 from acsnet_jax.preprocess.stages import lv_working
@@ -155,8 +156,9 @@ def test_a_finished_run_trains_and_predicts_nothing_again(finished, monkeypatch)
     def never(*given, **options):
         raise AssertionError("is there already")
 
-    for name in ("train_network", "segment", "fit_scar_rule", "pretrain"):
+    for name in ("train_network", "segment_or_nothing", "fit_scar_rule", "pretrain"):
         monkeypatch.setattr(training_folds, name, never)
+    monkeypatch.setattr(nested, "segment_or_nothing", never)
     crossvalidate(tiny(), folder)
     assert (report / "summary.json").read_text() == before
 
