@@ -58,17 +58,17 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
     for name in ("bundle", "input"):
         if not config[name]:
             raise InputError(f"config.{name} is not set; give it with --config.{name}=PATH")
+    bundle = bundles.load(
+        config.bundle,
+        inference=config.inference.to_dict(),
+        correction=config.correction.to_dict(),
+    )
     loaders = discover(
         config.input,
         modality=config.modality or None,
         slice_order=config.slice_order,
         series=config.series or None,
         key=key_file(config.pseudonym_key, workdir),
-    )
-    bundle = bundles.load(
-        config.bundle,
-        inference=config.inference.to_dict(),
-        correction=config.correction.to_dict(),
     )
     delivery = _Delivery(
         _insertions(config.rv_insertions_deg),
