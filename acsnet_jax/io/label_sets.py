@@ -18,7 +18,7 @@ from jaxtyping import Float64, UInt8
 from acsnet_jax.io.cohort import Format, iter_cohort
 from acsnet_jax.io.masks import LabelStack, label_files, read_labels
 from acsnet_jax.io.nifti import LABEL_SUFFIXES, map_labels, nifti_stem
-from acsnet_jax.io.stack import build_scan, safe_id
+from acsnet_jax.io.stack import build_scan, corners_apart_mm, safe_id
 from acsnet_jax.types import InputError, Label, Provenance, Scan, Spacing
 
 ReferenceFormat = Literal["auto", "labels", Format]
@@ -239,11 +239,7 @@ def check_grid(stack: LabelStack, grid: LabelGrid) -> None:
             )
     if not (stack.oriented and grid.oriented):
         return
-    slices, height, width = grid.shape
-    corners = np.array(
-        [[x, y, z, 1.0] for x in (0, width) for y in (0, height) for z in (0, slices)]
-    )
-    apart = float(np.abs((stack.affine - grid.affine) @ corners.T)[:3].max())
+    apart = corners_apart_mm(stack.affine, grid.affine, grid.shape)
     if apart > 0.5 * min(*grid.spacing_mm, grid.distance_mm):
         raise InputError(
             f"{stack.path}: its affine puts voxels {apart:.1f} mm away from where its reference "

@@ -13,16 +13,8 @@ import nibabel
 import numpy as np
 from jaxtyping import Bool, Float64, Integer, Shaped
 
-from acsnet_jax.io.nifti import (
-    GEOMETRY_FIELDS,
-    LABEL_ROUNDING,
-    is_nifti,
-    is_oriented,
-    nifti_stem,
-    open_nifti,
-    save_nifti,
-    voxel_geometry,
-)
+from acsnet_jax.io.nifti import LABEL_ROUNDING, is_nifti, nifti_stem, open_nifti, save_nifti
+from acsnet_jax.io.nifti_grid import GEOMETRY_FIELDS, is_oriented, voxel_geometry
 from acsnet_jax.types import InputError, Spacing
 
 _CLEARLY = 1.5  # times the larger spacing of the other two axes

@@ -10,8 +10,6 @@ A cohort of NIfTI files is one of::
     ROOT/ID.nii.gz                (no labels)
 """
 
-import dataclasses
-import itertools
 import logging
 import math
 import pathlib
@@ -21,25 +19,29 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import nibabel
 import numpy as np
-from jaxtyping import Float32, Float64, Shaped, UInt8
+from jaxtyping import Float32, Shaped, UInt8
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.openers import Opener
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
 from acsnet_jax.files import replacing
+from acsnet_jax.io.nifti_grid import (
+    check_grids,
+    check_slices_last,
+    grid_of,
+    is_oriented,
+    set_codes,
+    voxel_geometry,
+)
 from acsnet_jax.io.stack import (
     SliceOrder,
     build_scan,
     check_finite,
     check_size,
-    check_spacing,
     safe_id,
 )
-from acsnet_jax.types import InputError, Label, Modality, NiftiGrid, Provenance, Scan, Tissue
-
-GEOMETRY_FIELDS = tuple(field.name for field in dataclasses.fields(NiftiGrid))
-"""What a header says of the grid, but for the rows of the sform."""
+from acsnet_jax.types import InputError, Label, Modality, Provenance, Scan, Tissue
 
 _NIBABEL_ERRORS = (
     ArithmeticError,
@@ -55,7 +57,6 @@ _NIBABEL_ERRORS = (
 _DEFLATE = 1032  # bytes that a compressed byte can stand for at most
 _MOST_OFFSET = 2**24  # bytes before the voxels, header extensions included
 _MOST_READ = 3 * 2**28  # bytes that reading one file may take
-_SAME_SPACING = 0.01  # relative difference that is taken as rounding
 
 LABEL_ROUNDING = 1e-3
 """Of labels that went through a scaling in float32."""
@@ -164,7 +165,7 @@ def read_nifti(
     check_finite(image, str(path))
     affine = np.asarray(header.get_best_affine(), np.float64)
     spacing, scaled_affine, problems = voxel_geometry(path, header)
-    _check_slices_last(path, image.shape, spacing)
+    check_slices_last(path, image.shape, spacing)
     if placeholder:
         problems = []
     oriented = not placeholder and is_oriented(header)
@@ -178,7 +179,7 @@ def read_nifti(
                 "(columns x rows x slices): give the label of this image"
             )
         if not placeholder:
-            _check_grids(path, header, label_path, label_header, image.shape)
+            check_grids(path, header, label_path, label_header, image.shape)
     if has_enhancement is None:
         has_enhancement = labels is not None and _tells_enhancement(labels, label_map)
     normal = np.cross(scaled_affine[:3, 0], scaled_affine[:3, 1])
@@ -195,16 +196,11 @@ def read_nifti(
         labels=labels,
         has_enhancement=has_enhancement,
         problems=problems,
-        nifti_grid=_grid(header),
+        nifti_grid=grid_of(header),
         provenance=Provenance(format="nifti", modality_basis="as given"),
         slice_order=slice_order,
         usual_order=usual_order,
     )
-
-
-def _grid(header: nibabel.Nifti1Header) -> NiftiGrid:
-    values = {name: np.asarray(header[name]).tolist() for name in GEOMETRY_FIELDS}
-    return NiftiGrid(**{**values, "pixdim": tuple(values["pixdim"])})
 
 
 def holds_enhancement(path: pathlib.Path, label_map: Mapping[int, int] | None) -> bool:
@@ -387,114 +383,6 @@ def map_labels(
     return labels
 
 
-def voxel_geometry(
-    path: pathlib.Path, header: nibabel.Nifti1Header
-) -> tuple[tuple[float, float, float], Float64[np.ndarray, "4 4"], list[str]]:
-    """What the header of a file says of its voxels.
-
-    Returns:
-        Spacing in mm along the array's axes, the affine with that spacing, and problems.
-
-    Raises:
-        InputError: a spacing is not positive, or the affine is not finite.
-    """
-    affine = np.asarray(header.get_best_affine(), np.float64)
-    if not np.isfinite(affine[:3, 3]).all():
-        raise InputError(f"{path}: the affine holds NaN or infinity: correct its qform or sform")
-    pixdim = np.abs(np.asarray(header["pixdim"][1:4], np.float64))
-    dims = int(header["dim"][0])
-    if dims == 2:
-        pixdim[2] = pixdim[2] if pixdim[2] > 0 else 1.0
-    norms = np.linalg.norm(affine[:3, :3], axis=0)
-    check_spacing(pixdim.tolist(), str(path))
-    check_spacing(norms.tolist(), str(path))
-    unit = {1: 1000.0, 3: 0.001}.get(int(header["xyzt_units"]) & 7, 1.0)
-    problems = []
-    spacing = norms
-    if np.allclose(pixdim, norms, rtol=1e-3):
-        # Digits that float32 would blur: 1.40625, not 1.4062500001.
-        spacing = pixdim
-    elif np.allclose(norms, 1.0, atol=1e-6):
-        spacing = pixdim
-        problems.append("the header's affine has no spacing, pixdim is used")
-    elif not np.allclose(pixdim, 1.0):
-        problems.append("affine and pixdim contradict each other, the affine is used")
-    spacing = spacing * unit
-    if unit != 1.0:
-        problems.append("distances are not in mm in the header, converted")
-    scaled = affine.copy()
-    scaled[:3, :3] = affine[:3, :3] / norms * spacing
-    scaled[:3, 3] *= unit
-    return (float(spacing[0]), float(spacing[1]), float(spacing[2])), scaled, problems
-
-
-def _check_slices_last(
-    path: pathlib.Path, shape: tuple[int, ...], spacing: tuple[float, float, float]
-) -> None:
-    z, y, x = shape
-    for axis, (size, distance) in enumerate(((x, spacing[0]), (y, spacing[1]))):
-        if distance > 1.5 * spacing[2] and size < z:
-            raise InputError(
-                f"{path}: slices seem to lie along axis {axis + 1} ({size} of {distance:g} mm), "
-                "not along the third: reorder the axes so that slices come last"
-            )
-
-
-def is_oriented(header: nibabel.Nifti1Header) -> bool:
-    """Whether a code is set and the axes are more than a signed diagonal, a placeholder."""
-    affine = np.asarray(header.get_best_affine(), np.float64)
-    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-    return _is_coded(header) and bool(np.abs(axes - np.diag(np.diag(axes))).max() > 1e-3)
-
-
-def _is_coded(header: nibabel.Nifti1Header) -> bool:
-    return int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
-
-
-def _check_grids(
-    image: pathlib.Path,
-    image_header: nibabel.Nifti1Header,
-    label: pathlib.Path,
-    label_header: nibabel.Nifti1Header,
-    shape: tuple[int, ...],
-) -> None:
-    """Refuses a label whose header puts its voxels elsewhere than its image does.
-
-    A header without a code and with a spacing of 1 says nothing. Between a placeholder and an
-    affine that tells how the patient lies, spacings alone are compared.
-
-    Raises:
-        InputError: spacings differ, axes run another way, or voxels lie elsewhere.
-    """
-    fix = "resample the label onto the image, or correct its header"
-    spacing, affine, _ = voxel_geometry(image, image_header)
-    label_spacing, label_affine, _ = voxel_geometry(label, label_header)
-    coded = [_is_coded(header) for header in (image_header, label_header)]
-    if not coded[1] and np.allclose(label_spacing, 1.0):
-        return
-    if not np.allclose(label_spacing, spacing, rtol=_SAME_SPACING):
-        ours, theirs = (
-            " x ".join(f"{one:.4g}" for one in each) for each in (label_spacing, spacing)
-        )
-        raise InputError(
-            f"{label}: the label's voxels are {ours} mm, those of its image {image.name} {theirs} "
-            f"(columns x rows x slices): {fix}"
-        )
-    oriented = [is_oriented(header) for header in (image_header, label_header)]
-    if all(oriented):
-        ends = [(0, size) for size in shape[::-1]]
-        corners = np.array([[*corner, 1.0] for corner in itertools.product(*ends)])
-        apart = float(np.abs((label_affine - affine) @ corners.T)[:3].max())
-        disagree = apart > 0.5 * min(spacing)
-    else:
-        ways = [np.sign(np.diag(one)[:3]) for one in (affine, label_affine)]
-        disagree = all(coded) and not any(oriented) and bool((ways[0] != ways[1]).any())
-    if disagree:
-        raise InputError(
-            f"{label}: the label's affine contradicts that of its image {image.name}: {fix}"
-        )
-
-
 def write_mask(
     path: str | pathlib.Path, array: Shaped[np.ndarray, "slices height width"], scan: Scan
 ) -> pathlib.Path:
@@ -521,7 +409,7 @@ def write_mask(
     if not np.array_equal(values[scan.file_order], array):
         raise InputError(f"{path}: mask values are not whole numbers from 0 to 255")
     image = nibabel.Nifti1Image(values.transpose(2, 1, 0), scan.file_affine)
-    _set_codes(image, scan)
+    set_codes(image, scan)
     return save_nifti(image, path)
 
 
@@ -536,27 +424,6 @@ def write_segmentation(
     if tissue.max(initial=0) > max(Tissue):
         raise InputError(f"{path}: value {tissue.max()} is no tissue")
     return write_mask(path, tissue, scan)
-
-
-def _set_codes(image: nibabel.Nifti1Image, scan: Scan) -> None:
-    grid = scan.nifti_grid
-    if grid is None:
-        set_forms(image, scan.file_affine, oriented=scan.oriented)
-        return
-    # The user's own header to the letter: viewers overlay only what agrees.
-    image.set_sform(scan.file_affine, code=grid.sform_code)
-    for name in GEOMETRY_FIELDS:
-        image.header[name] = getattr(grid, name)
-
-
-def set_forms(
-    image: nibabel.Nifti1Image, affine: Float64[np.ndarray, "4 4"], *, oriented: bool
-) -> None:
-    """Sets sform and qform, as scanner coordinates if ``oriented``, else as aligned to nothing."""
-    code = 1 if oriented else 2
-    image.set_sform(affine, code=code)
-    image.set_qform(affine, code=code, strip_shears=True)
-    image.header.set_xyzt_units("mm")
 
 
 def save_nifti(image: nibabel.Nifti1Image, path: pathlib.Path) -> pathlib.Path:

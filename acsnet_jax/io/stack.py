@@ -6,6 +6,7 @@ RAS+ (x to the right, y to the front, z to the head), in mm.
 """
 
 import dataclasses
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -142,6 +143,21 @@ def check_positions(
     if uneven.size:
         return [f"slice distances are uneven: {gaps.min():.2f} to {gaps.max():.2f} mm"]
     return []
+
+
+def corners_apart_mm(
+    one: Float64[np.ndarray, "4 4"], other: Float64[np.ndarray, "4 4"], shape: tuple[int, int, int]
+) -> float:
+    """How far two affines of (column, row, slice) put a corner of one grid apart, along an axis.
+
+    Args:
+        one: to patient coordinates in mm.
+        other: likewise.
+        shape: slices, rows, columns.
+    """
+    ends = [(0, size) for size in shape[::-1]]
+    corners = np.array([[*corner, 1.0] for corner in itertools.product(*ends)])
+    return float(np.abs((one - other) @ corners.T)[:3].max())
 
 
 def apex_is_first(

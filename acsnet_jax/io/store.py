@@ -18,7 +18,8 @@ import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
 from acsnet_jax.files import from_json, read_json, replacing_folder
-from acsnet_jax.io.nifti import map_labels, open_nifti, save_nifti, set_forms, stack_array
+from acsnet_jax.io.nifti import map_labels, open_nifti, save_nifti, stack_array
+from acsnet_jax.io.nifti_grid import set_forms
 from acsnet_jax.io.stack import check_finite, safe_id
 from acsnet_jax.types import (
     ConversionRecord,
