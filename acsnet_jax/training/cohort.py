@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Set
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -128,8 +129,7 @@ def load(data: CohortOptions, workdir: pathlib.Path) -> Cohort:
     if extra and data.cine_test_fraction > 0:
         cine_held_out = split([scan.id for scan in extra], data.cine_test_fraction, data.seed)
     train = [scan for scan in scans if scan.id not in held_out]
-    # A patient of one id in both cohorts is held out of both.
-    train += [scan for scan in extra if scan.id not in cine_held_out | held_out]
+    train += of_others(extra, cine_held_out | held_out)
     test = [scan for scan in divided if scan.id in held_out]
     cine_test = [scan for scan in extra if scan.id in cine_held_out]
     converted, conversions = _lge_like(train, data.seed, spill)
@@ -162,6 +162,11 @@ def read_labelled(
                 "cohort of cine scans: give LGE with --config.data.root"
             )
     return scans, cine
+
+
+def of_others(cine: list[Scan], held_out: Set[str]) -> list[Scan]:
+    """Cine scans to train on: a patient of one id in both cohorts is held out of both."""
+    return [scan for scan in cine if scan.id not in held_out]
 
 
 def with_cine(lge: list[Scan], cine: list[Scan], seed: int, spill: Spill) -> Cohort:

@@ -27,7 +27,7 @@ from acsnet_jax.files import AGAIN, RESTORE, read_arrays, read_json, write_array
 from acsnet_jax.models import Delineate, Encode, Ensemble, Localise, ResUNet
 from acsnet_jax.pipeline import Bundle, Inference, segment_or_nothing
 from acsnet_jax.preprocess.stages import InputSpec
-from acsnet_jax.training.cohort import Cohort, with_cine
+from acsnet_jax.training.cohort import Cohort, of_others, with_cine
 from acsnet_jax.training.latent_space import fit_max_change
 from acsnet_jax.training.runs import as_network_of, load_run
 from acsnet_jax.training.scar_fit import RuleGrid, ScarCase, fit_scar_rule, scar_case
@@ -268,15 +268,14 @@ class FoldNetworks:
             return Cohort(scans, [])
         spill = Spill(self.folder, self.config.data.memory_gb)
         left_out = {scan.id for scan in self.scans} - {scan.id for scan in scans}
-        cine = [scan for scan in self.cine if scan.id not in left_out]
-        return with_cine(scans, cine, self.config.data.seed, spill)
+        return with_cine(scans, of_others(self.cine, left_out), self.config.data.seed, spill)
 
     def _start(self, task: str) -> TrainState | None:
         """The pretraining that all share."""
         if pretrains(self.config, task) and task not in self._pretrained:
             folder = self.folder / "pretraining" / task
             ids = {scan.id for scan in self.scans}  # each is left out of some training
-            cohort = Cohort([], [], cine=[scan for scan in self.cine if scan.id not in ids])
+            cohort = Cohort([], [], cine=of_others(self.cine, ids))
             self._pretrained[task] = pretrain(self.config, task, folder, cohort)
         return self._pretrained.get(task)
 
