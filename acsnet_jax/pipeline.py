@@ -278,6 +278,11 @@ def assemble(scan: Scan, found: Delineation, bundle: Bundle) -> Segmentation:
     lv = to_native(found.lv.astype(np.float32), found.grid) >= 0.5
     probability = to_native(found.enhancement, found.grid)
     marked = probability >= bundle.inference.scar_threshold
+    if len(kept) == 1 and bundle.inference.judges_patients:
+        _LOG.warning(
+            "scan %s: a single slice has no volume: limits in mL of who has scar are not applied",
+            scan.id,
+        )
     enhancement = mark_scar(
         probability, myocardium, scan.spacing_mm, scan.positions_mm, bundle.inference
     )

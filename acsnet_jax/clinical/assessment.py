@@ -20,11 +20,12 @@ from jaxtyping import Bool
 from acsnet_jax.clinical.availability import NotAvailable, divided, lifted
 from acsnet_jax.clinical.features import (
     Features,
+    lost_of,
     measured,
     predicted_regions,
-    with_lost_slices,
 )
 from acsnet_jax.clinical.findings import (
+    LOST,
     NO_INFARCT,
     NO_MYOCARDIUM,
     NOT_ASSESSED,
@@ -92,9 +93,9 @@ class SliceFeatures(NamedTuple):
     position_mm: float
     extent_mm: float | None
     level: str | None
-    lv_area_mm2: float
-    blood_pool_area_mm2: float
-    myocardial_area_mm2: float
+    lv_area_mm2: float | None
+    blood_pool_area_mm2: float | None
+    myocardial_area_mm2: float | None
     myocardial_mass_g: float | None
     enhancement_area_mm2: float | None
     core_scar_area_mm2: float | None
@@ -220,7 +221,13 @@ def assess(
             that is empty or on another grid.
     """
     scan, regions = segmentation.scan, predicted_regions(segmentation)
-    findings = find(regions, scan, remote=remote, no_reflow=segmentation.no_reflow)
+    findings = find(
+        regions,
+        scan,
+        remote=remote,
+        no_reflow=segmentation.no_reflow,
+        lost=lost_of(segmentation),
+    )
     insertions = (
         find_insertions(
             scan, regions.myocardium, regions.blood_pool, enhancement=regions.enhancement
@@ -230,7 +237,7 @@ def assess(
     )
     map_ = lifted(lambda known: segment_map(regions, scan, findings, known), insertions)
     masks, rules = _rules(regions, scan, findings, map_)
-    features = with_lost_slices(measured(regions, scan, findings), segmentation)
+    features = measured(regions, scan, findings)
     return Assessment(
         features=features,
         slices=_slices(regions, scan, findings),
@@ -264,14 +271,16 @@ def _slices(regions: Regions, scan: Scan, findings: Findings) -> tuple[SliceFeat
     records = []
     for index, level in enumerate(levels(regions, scan, findings)):
         extent = lifted(lambda known, at=index: float(known[at]), findings.extents_mm)
+        lost = bool(findings.lost[index])
         own = {
-            name: lifted(lambda known, at=index: float(known[at]), area)
+            name: LOST if lost else lifted(lambda known, at=index: float(known[at]), area)
             for name, area in drawn.items()
         }
         wall, infarct = own["myocardial_area_mm2"], own["infarct_area_mm2"]
         given = samples(findings, findings.infarct, slices=[index])
         lines = findings.walls[index]
         missing = lines if isinstance(lines, NotAvailable) else _NO_WALL
+        missing = LOST if lost else missing
         values = {
             "extent_mm": extent,
             "level": level,

@@ -9,7 +9,7 @@ Volumes follow `acsnet_jax.clinical.volumes`, the wall `acsnet_jax.clinical.wall
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import ndimage
+from jaxtyping import Bool
 
 from acsnet_jax.clinical.availability import NotAvailable, divided, lifted
 from acsnet_jax.clinical.findings import (
@@ -31,7 +31,7 @@ from acsnet_jax.ops.host import fill_holes
 from acsnet_jax.types import InputError, Label, MaskStack, Route, Scan, Segmentation
 
 _NO_RING = NotAvailable("no slice has a wall that encloses a cavity")
-_TOUCHING = ndimage.generate_binary_structure(3, 3)
+_END_LOST = NotAvailable("the slice at an end of the LV was lost")
 _CUT_AT_BASE = "the stack ends in closed myocardium: the base is not covered, its part is missing"
 _CUT_AT_APEX = "the stack begins with a cavity: the apex is not covered, its part is missing"
 
@@ -183,8 +183,15 @@ def features(segmentation: Segmentation) -> Features:
         Paper, Evaluation. Schulz-Menger et al., J Cardiovasc Magn Reson 22, 2020 (SCMR).
     """
     regions, scan = predicted_regions(segmentation), segmentation.scan
-    findings = find(regions, scan, no_reflow=segmentation.no_reflow)
-    return with_lost_slices(measured(regions, scan, findings), segmentation)
+    findings = find(regions, scan, no_reflow=segmentation.no_reflow, lost=lost_of(segmentation))
+    return measured(regions, scan, findings)
+
+
+def lost_of(segmentation: Segmentation) -> Bool[np.ndarray, "slices"]:
+    """Slices for which nothing plausible was found, as the certificates say."""
+    lost = np.zeros(len(segmentation.scan.image), bool)
+    lost[[one.slice_index for one in segmentation.certificates if one.route is Route.LOST]] = True
+    return lost
 
 
 def reference_features(scan: Scan) -> Features:
@@ -266,16 +273,6 @@ def measured(regions: Regions, scan: Scan, findings: Findings) -> Features:
     )
 
 
-def with_lost_slices(numbers: Features, segmentation: Segmentation) -> Features:
-    """The same, with a note where slices are missing because no valid mask was found for them."""
-    lost = [one.slice_index + 1 for one in segmentation.certificates if one.route is Route.LOST]
-    if not lost:
-        return numbers
-    listed = ", ".join(map(str, lost))
-    note = f"volumes, masses and the infarct are without lost slices: {listed} (from 1, the apex)"
-    return numbers._replace(notes=(*numbers.notes, note))
-
-
 def _parts(
     regions: Regions, findings: Findings
 ) -> tuple[MaskStack | NotAvailable, MaskStack | NotAvailable, MaskStack | NotAvailable]:
@@ -302,9 +299,11 @@ def _ends(regions: Regions) -> list[str]:
 def _length(regions: Regions, findings: Findings) -> Any:
     if isinstance(findings.extents_mm, NotAvailable):
         return ONE_SLICE
-    used = np.flatnonzero(regions.lv.any(axis=(1, 2)))
+    used = np.flatnonzero(regions.lv.any(axis=(1, 2)) | findings.lost)
     if not used.size:
         return NO_LV
+    if findings.lost[used[[0, -1]]].any():
+        return _END_LOST
     ends = _ends(regions)
     if ends:
         return NotAvailable("; ".join(ends))
@@ -316,4 +315,7 @@ def _notes(regions: Regions, findings: Findings) -> tuple[str, ...]:
     scarred = regions.enhancement is not None and regions.enhancement.any()
     if scarred and isinstance(findings.no_reflow, NotAvailable):
         notes.append(f"no-reflow is not in the infarct: {findings.no_reflow.reason}")
+    if findings.lost.any():
+        listed = ", ".join(str(index + 1) for index in np.flatnonzero(findings.lost))
+        notes.append(f"volumes, masses and segments are without lost slices: {listed} (1: apex)")
     return tuple(notes)

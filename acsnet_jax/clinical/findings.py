@@ -25,6 +25,7 @@ NO_INFARCT = NotAvailable("no enhancement was found")
 NO_LV = NotAvailable("no left ventricle was found")
 NO_MYOCARDIUM = NotAvailable("no myocardium was found")
 ONE_SLICE = NotAvailable("a single slice has no extent through plane")
+LOST = NotAvailable("the slice was lost: nothing plausible was found for it")
 QUARTERS = ("none", "1_25", "26_50", "51_75", "76_100")
 """Classes of transmurality in percent, as the fields ``wall_share_*`` are called."""
 
@@ -58,6 +59,7 @@ class Findings(NamedTuple):
         no_reflow: dark cores of the infarct, inside the myocardium.
         infarct: enhancement with its no-reflow; without where that could not be looked for.
         extents_mm: how much of the stack each slice stands for.
+        lost: slices of the heart for which nothing plausible was found.
     """
 
     walls: tuple[WallLines | NotAvailable, ...]
@@ -65,6 +67,7 @@ class Findings(NamedTuple):
     no_reflow: MaskStack | NotAvailable
     infarct: MaskStack | NotAvailable
     extents_mm: Float64[np.ndarray, "slices"] | NotAvailable
+    lost: Bool[np.ndarray, "slices"]
 
     def volume_ml(self, mask: MaskStack | NotAvailable, scan: Scan) -> Any:
         """Volume of a mask; not available if the mask is not, or on a single slice."""
@@ -81,6 +84,7 @@ def find(
     *,
     remote: Bool[np.ndarray, "..."] | None = None,
     no_reflow: MaskStack | None = None,
+    lost: Bool[np.ndarray, "slices"] | None = None,
 ) -> Findings:
     """Everything that the measurements of a stack rest on.
 
@@ -89,6 +93,7 @@ def find(
         scan: its image and geometry.
         remote: remote myocardium as a reader drew it; found if None.
         no_reflow: as a reader drew it, or a network, inside the enhancement; found if None.
+        lost: slices of the heart for which nothing plausible was found; none if None.
 
     Raises:
         InputError: slices out of order, or remote myocardium that is empty or on another grid.
@@ -112,7 +117,8 @@ def find(
         infarct = regions.enhancement
         if not isinstance(dark, NotAvailable):
             infarct = infarct | dark
-    return Findings(walls, healthy, dark, infarct, _extents(scan))
+    lost = np.zeros(len(scan.image), bool) if lost is None else lost
+    return Findings(walls, healthy, dark, infarct, _extents(scan), lost)
 
 
 def _no_reflow(

@@ -42,8 +42,8 @@ class Signs(NamedTuple):
     Attributes:
         wall_confidence: Dice to be expected of the myocardium, in [0, 1].
         scar_confidence: Dice to be expected of the enhancement, in [0, 1]; None without any.
-        left_out_ml: volume of myocardium that is rather enhanced than not and is not called so, as
-            too small a component, or since the patient has too little of it.
+        left_out_ml: volume of myocardium that is rather enhanced than not and is not called so: by
+            the rule's threshold, erosion or components, or since the patient has too little of it.
         changed_share: pixels that stage 3 changed, as a share of the myocardium.
         lost_share: share of the slices with a mask for which stage 3 found nothing valid.
         shift_mm: largest distance between the LV's centres in neighbouring slices.
@@ -173,7 +173,8 @@ def judge(signs: Signs, *, limits: GateLimits | None = None) -> Judgement:
         limits: beyond which it is looked at.
     """
     limits = GateLimits() if limits is None else limits
-    if signs.shift_mm is None and signs.contrast is None and signs.wall_confidence is None:
+    nothing = signs.shift_mm is None and signs.contrast is None and signs.wall_confidence is None
+    if nothing and not signs.lost_share:
         return Judgement("rejected", ("no left ventricle was found",), signs)
     reasons = tuple(
         _SENTENCES[name].format(value)
@@ -204,7 +205,8 @@ def fit_gate(signs: Iterable[Signs], *, coverage: float = 0.95) -> GateLimits:
     for name in Signs._fields:
         known = [value for row in rows if (value := getattr(row, name)) is not None]
         if not known:
-            raise InputError(f"no patient has the sign {name}: give segmentations of the cascade")
+            fix = "some with scar" if name == "scar_confidence" else "segmentations of the cascade"
+            raise InputError(f"no patient has the sign {name}: give {fix}")
         share = 1 - coverage if name in AT_LEAST else coverage
         limits[name] = float(np.quantile(known, share))
     return GateLimits(**limits)

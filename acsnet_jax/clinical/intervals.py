@@ -56,7 +56,7 @@ _MASS_OF = {
     "core_scar_mass_g": "core_scar_volume_ml",
     "gray_zone_mass_g": "gray_zone_volume_ml",
 }
-_MASKS = ("myocardium", "blood_pool", "enhancement", "core")
+_MASKS = ("myocardium", "blood_pool", "enhancement", "core", "no_reflow")
 _WHOLE = ("lv_volume_ml", "blood_pool_volume_ml", "myocardial_volume_ml")
 
 INTERVAL_FIELDS: tuple[str, ...] = tuple(_SPREAD_OF)
@@ -189,7 +189,8 @@ def interval_case(segmentation: Segmentation) -> IntervalCase:
         InputError: no slice is labelled.
     """
     judged = segmentation.scan.labelled[:, None, None]
-    masks = {name: getattr(segmentation, name) & judged for name in _MASKS}
+    given = {name: getattr(segmentation, name) for name in _MASKS}
+    masks = {name: mask & judged for name, mask in given.items() if mask is not None}
     return IntervalCase(
         features(dataclasses.replace(segmentation, **masks)),
         reference_features(segmentation.scan),

@@ -36,7 +36,8 @@ def find_no_reflow(
     A core is a 4-connected piece that is darker than remote myocardium and two of its standard
     deviations, and from which no viable myocardium is reached without crossing enhancement. What
     touches endocardium and epicardium both is a piece of healthy wall between two scars, and so is
-    what is larger than the enhancement of its slice.
+    what is larger than the enhancement of its slice, or lies along more than half of the
+    epicardium. Where the wall encloses no cavity, scar has to surround a core altogether.
 
     Args:
         image: intensities of the scan, not windowed.
@@ -84,14 +85,19 @@ def _dark_cores(dark: Slice, wall: Slice, scar: Slice, least: float) -> Slice:
 
 
 def _closed_in(wall: Slice, scar: Slice) -> Bool[np.ndarray, "height width"]:
-    """Myocardium that scar cuts off from the rest, but for whole pieces of the wall."""
+    """Myocardium that scar cuts off from the rest, but for whole pieces and rims of the wall."""
     pieces = label_components(wall & ~scar, connectivity=4)
     sizes = component_sizes(pieces)
     full = fill_holes(wall)
-    sides = [_beside(pieces, side) for side in (scar, full & ~wall, ~full)]
-    near_scar, near_cavity, near_outside = sides
-    cut_off = np.setdiff1d(near_scar, np.intersect1d(near_cavity, near_outside))
+    cavity, outside = full & ~wall, ~full
+    open_to = np.intersect1d(_beside(pieces, cavity), _beside(pieces, outside))
+    if not cavity.any():  # an open wall, or none around a cavity: both sides are outside
+        open_to = _beside(pieces, outside)
+    border = wall & np.asarray(ndimage.binary_dilation(outside, _CROSS), bool)
+    on_border = np.bincount(pieces[border], minlength=len(sizes) + 1)[1:]
+    rims = np.flatnonzero(on_border > border.sum() / 2) + 1
     small = np.flatnonzero(sizes <= scar.sum()) + 1
+    cut_off = np.setdiff1d(_beside(pieces, scar), np.union1d(open_to, rims))
     return np.isin(pieces, np.intersect1d(cut_off, small))
 
 

@@ -77,12 +77,18 @@ def mark_scar(
         positions_mm: of the slices, see `acsnet_jax.types.Scan`.
         rule: what counts.
 
+    A single slice has no volume: of the rule's limits for patients only that of the probability
+    is asked.
+
     Raises:
-        InputError: the rule judges patients and the stack has a single slice, and so no volume.
+        InputError: the rule judges patients and slices are out of order.
     """
     scar = clean_scar(myocardium & (probability >= rule.scar_threshold), spacing_mm, rule)
     if not rule.judges_patients:
         return scar
+    if len(scar) == 1:
+        sure = scar.any() and probability[scar].mean() >= rule.min_scar_probability
+        return scar if sure else np.zeros_like(scar)
     found = burden(scar, probability, spacing_mm, positions_mm)
     least = Burden(rule.min_scar_ml, rule.min_largest_scar_ml, rule.min_scar_probability)
     if any(value < limit for value, limit in zip(found, least, strict=True)):

@@ -19,6 +19,7 @@ from jaxtyping import Float, Int, UInt8
 
 from acsnet_jax.clinical.availability import NotAvailable, divided, lifted
 from acsnet_jax.clinical.findings import (
+    LOST,
     ONE_SLICE,
     Findings,
     Regions,
@@ -27,7 +28,7 @@ from acsnet_jax.clinical.findings import (
     transmural,
 )
 from acsnet_jax.clinical.insertions import Insertions
-from acsnet_jax.clinical.volumes import mass_g
+from acsnet_jax.clinical.volumes import mass_g, stack_ends_mm
 from acsnet_jax.clinical.wall import WallLines, angles_deg
 from acsnet_jax.ops.host import fill_holes
 from acsnet_jax.types import MaskStack, Scan
@@ -123,26 +124,26 @@ class SegmentMap(NamedTuple):
 def levels(regions: Regions, scan: Scan, findings: Findings) -> tuple[Level | NotAvailable, ...]:
     """The level of each slice, apex first; why a slice has none."""
     cavity = np.flatnonzero(
-        regions.blood_pool.any(axis=(1, 2)) & regions.myocardium.any(axis=(1, 2))
+        regions.blood_pool.any(axis=(1, 2)) & regions.myocardium.any(axis=(1, 2)) | findings.lost
     )
-    extents = findings.extents_mm
-    if isinstance(extents, NotAvailable):
+    if isinstance(findings.extents_mm, NotAvailable):
         return (ONE_SLICE,) * len(scan.image)
     if not cavity.size:
         return (NotAvailable("no slice has myocardium around a cavity"),) * len(scan.image)
     first, last = cavity[0], cavity[-1]
-    bottom = scan.positions_mm[first] - extents[first] / 2
-    length = scan.positions_mm[last] + extents[last] / 2 - bottom
+    bottom, top = stack_ends_mm(scan.positions_mm, int(first), int(last))
     found: list[Level | NotAvailable] = []
     for index, position in enumerate(scan.positions_mm):
-        if not regions.myocardium[index].any():
+        if findings.lost[index]:
+            found.append(LOST)
+        elif not regions.myocardium[index].any():
             found.append(NotAvailable("no myocardium on this slice"))
         elif index < first:
             found.append("apex")
         elif index > last:
             found.append(NotAvailable("a slice without cavity above the last with one"))
         else:
-            found.append(LEVELS[1 + min(int(3 * (position - bottom) / length), 2)])
+            found.append(LEVELS[1 + min(int(3 * (position - bottom) / (top - bottom)), 2)])
     return tuple(found)
 
 

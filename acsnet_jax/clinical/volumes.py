@@ -48,6 +48,21 @@ def slice_extents_mm(
     return 0.5 * (below + above)
 
 
+def stack_ends_mm(
+    positions_mm: Float64[np.ndarray, "slices"], first: int, last: int
+) -> tuple[float, float]:
+    """Where on the through-plane axis the part begins and ends that some slices stand for.
+
+    Args:
+        positions_mm: of two slices or more, strictly increasing.
+        first: the lowest of them.
+        last: the highest.
+    """
+    gaps = np.diff(positions_mm)
+    below, above = gaps[max(first - 1, 0)], gaps[min(last, len(gaps) - 1)]
+    return float(positions_mm[first] - below / 2), float(positions_mm[last] + above / 2)
+
+
 def areas_mm2(
     mask: Bool[np.ndarray, "slices height width"], spacing_mm: Spacing
 ) -> Float[np.ndarray, "slices"]:

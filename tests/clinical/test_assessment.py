@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from typing import Any
 
@@ -8,7 +9,7 @@ from hearts import heart, positions, radius, ring, sector
 from acsnet_jax import clinical
 from acsnet_jax.clinical.assessment import STUDY
 from acsnet_jax.clinical.segments import SEGMENT_NAMES, segment_at
-from acsnet_jax.types import InputError
+from acsnet_jax.types import InputError, Route
 
 # In the standard view: anterior insertion up and left, inferior down and left.
 STANDARD = (240.0, 120.0)
@@ -300,6 +301,41 @@ def test_a_stack_that_is_cut_has_no_length_and_says_so():
     assert whole.lv_length_mm == 40 and whole.notes == ()
     one.myocardium[2] = one.blood_pool[2] = False  # a lost slice makes no heart shorter
     assert features(one).lv_length_mm == 40
+
+
+def without(one, *slices, certificate):
+    """A heart that begins and ends within its stack, of which slices were lost."""
+    for mask in (one.myocardium, one.blood_pool, one.enhancement, one.core):
+        mask[[0, -1, *slices]] = False
+    lost = tuple(certificate._replace(slice_index=k, route=Route.LOST) for k in slices)
+    return dataclasses.replace(one, certificates=lost)
+
+
+@pytest.mark.parametrize("lost", [(), (3,), (1,), (6,), (5, 6)])
+def test_a_lost_slice_is_unknown_and_moves_no_other(lost, certificates):
+    one = without(heart(slices=8, scar=sector(0, 60)), *lost, certificate=certificates[0])
+    result = assess(one, insertions_deg=STANDARD)
+    expected = [None, "apical", "apical", "mid", "mid", "basal", "basal", None]
+    for index, (record, level) in enumerate(zip(result.slices, expected, strict=True)):
+        complete(record)
+        if index not in lost:
+            assert record.level == level
+            continue
+        assert record.level is record.lv_area_mm2 is record.infarct_mass_g is None
+        assert "lost" in record.not_available["level"]
+        assert record.not_available["wall_mean_mm"] == record.not_available["level"]
+    length = result.features.lv_length_mm
+    assert length is None if {1, 6} & {*lost} else length == 60
+
+
+def test_thirds_are_those_of_the_part_that_slices_stand_for():
+    """Beside a wide gap a slice reaches further to one side than to the other."""
+    positions_mm = np.array([0.0, 30, 38, 46, 54, 62, 70])
+    one = heart(slices=7, positions_mm=positions_mm)
+    for mask in (one.myocardium, one.blood_pool):
+        mask[0] = False
+    found = [record.level for record in assess(one, insertions_deg=STANDARD).slices]
+    assert found == [None, "apical", "mid", "mid", "mid", "basal", "basal"]  # of 15 to 74 mm
 
 
 def test_nothing_at_all():

@@ -121,7 +121,7 @@ def test_lost_slices_are_told(scan, certificates):
         ),
     )
     (note,) = (note for note in features(lost).notes if "lost" in note)
-    assert note.endswith("are without lost slices: 2 (from 1, the apex)")
+    assert note == "volumes, masses and segments are without lost slices: 2 (1: apex)"
     assert not [note for note in features(one).notes if "lost" in note]
 
 

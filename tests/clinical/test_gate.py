@@ -106,6 +106,8 @@ def test_what_cannot_be_a_result_is_rejected(sure, certificates):
     assert judge(measure_signs(nothing)).verdict == "rejected"
     lost = tuple(one._replace(route=Route.LOST) for one in certificates[:2])
     assert judge(measure_signs(dataclasses.replace(sure, certificates=lost))).verdict == "rejected"
+    all_lost = dataclasses.replace(nothing, certificates=lost)
+    assert judge(measure_signs(all_lost)).reasons[0] == "more than a third of the slices were lost"
     inverted = judge(SOUND._replace(contrast=-1.0))
     assert inverted.verdict == "rejected" and "late-enhancement" in inverted.reasons[0]
 
@@ -121,3 +123,5 @@ def test_limits_are_kept_by_the_share_that_was_asked_for():
         assert looked_at == pytest.approx(0.1, abs=0.01)
     with pytest.raises(InputError, match="wall_confidence"):
         fit_gate([SOUND._replace(wall_confidence=None)])
+    with pytest.raises(InputError, match="scar_confidence: give some with scar"):
+        fit_gate([SOUND._replace(scar_confidence=None)])

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hearts import heart, sector
+from hearts import heart, radius, sector
 from scipy import stats
 
 from acsnet_jax.clinical import (
@@ -185,7 +185,8 @@ def test_a_small_infarct_is_not_large():
     assert over_15_percent(assessment) == "no"
 
 
-def test_patients_are_judged_on_labelled_slices():
+@pytest.mark.parametrize("dark", [False, True])
+def test_patients_are_judged_on_labelled_slices(dark):
     segmentation = scarred_heart()
     labels = np.zeros(segmentation.scan.image.shape, np.uint8)
     labels[segmentation.blood_pool] = Label.BLOOD_POOL
@@ -193,7 +194,13 @@ def test_patients_are_judged_on_labelled_slices():
     labels[segmentation.enhancement] = Label.ENHANCEMENT
     labelled = np.arange(6) < 3
     scan = segmentation.scan.replace(labels=labels, labelled=labelled, has_enhancement=True)
-    case = interval_case(dataclasses.replace(segmentation, scan=scan, spread={"a": 1.0}))
+    segmentation = dataclasses.replace(segmentation, scan=scan, spread={"a": 1.0})
+    if dark:  # as a network says it, of all slices
+        core = segmentation.enhancement & (radius() < 23)
+        labels[core] = Label.NO_REFLOW
+        segmentation = dataclasses.replace(segmentation, no_reflow=core)
+    case = interval_case(segmentation)
+    assert case.ours.no_reflow_volume_ml == pytest.approx(case.expert.no_reflow_volume_ml)
     assert case.ours.infarct_volume_ml == pytest.approx(case.expert.infarct_volume_ml)
     assert case.ours.lv_volume_ml == pytest.approx(case.expert.lv_volume_ml)
     assert case.spread == {"a": 1.0}

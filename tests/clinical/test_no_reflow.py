@@ -52,3 +52,35 @@ def test_a_healthy_wall_between_two_scars_is_none():
     one = heart(scar=sector(0, 100) & ~sector(30, 70))
     assert not searched(one, one.enhancement).any()
     assert not searched(heart(), heart().enhancement).any()
+
+
+OPENING = sector(150, 190)
+DISC = radius() < 12
+
+
+@pytest.mark.parametrize(
+    ("wall", "scar"),
+    [
+        (~OPENING, sector(0, 100)),  # a piece of wall between scar and opening
+        (DISC, sector(0, 200)),  # an apex without a cavity
+        (True, radius() < 27),  # scar all around the cavity, and the rim outside of it
+    ],
+    ids=["opening", "apex", "rim"],
+)
+def test_healthy_wall_that_scar_cuts_off_is_none(wall, scar):
+    one = heart()
+    remote = find_remote(one.scan.image, one.myocardium, SPACING, enhancement=one.enhancement)
+    assert isinstance(remote, Remote)
+    inside = DISC if wall is DISC else one.myocardium[0] & wall
+    scar = inside & scar
+    image = np.where(scar, 400.0, np.where(inside, 100.0, 20.0))[None]
+    assert not find_no_reflow(image, inside[None], scar[None], remote, SPACING).any()
+
+
+def test_a_core_that_scar_surrounds_is_found_in_an_open_wall():
+    one, core = with_core(MIDDLE)
+    open_wall = one.myocardium & ~OPENING
+    remote = find_remote(one.scan.image, one.myocardium, SPACING, enhancement=one.enhancement)
+    assert isinstance(remote, Remote)
+    found = find_no_reflow(one.scan.image, open_wall, one.enhancement & ~core, remote, SPACING)
+    assert (found & core).sum() >= 0.97 * core.sum()

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from acsnet_jax.clinical import Burden, ScarRule, burden, clean_enhancement, mark_scar
-from acsnet_jax.types import InputError
 
 UNIT, POSITIONS = (1.0, 1.0), np.arange(3) * 10.0
 PLAIN = ScarRule(erosions=0, min_scar_mm2=0.0)
@@ -70,6 +69,7 @@ def test_a_patient_below_a_limit_has_no_scar_at_all(stack, limit, below, above):
 def test_a_single_slice_has_no_volume_to_judge_but_can_be_marked(stack):
     probability, myocardium = (x[:1] for x in stack)
     assert mark_scar(probability, myocardium, UNIT, POSITIONS[:1], PLAIN).any()
-    rule = dataclasses.replace(PLAIN, min_scar_ml=1.0)
-    with pytest.raises(InputError, match="no slice distance"):
-        mark_scar(probability, myocardium, UNIT, POSITIONS[:1], rule)
+    rule = dataclasses.replace(PLAIN, min_scar_ml=1e6)
+    assert mark_scar(probability, myocardium, UNIT, POSITIONS[:1], rule).any()
+    unsure = dataclasses.replace(PLAIN, min_scar_probability=0.99)
+    assert not mark_scar(probability, myocardium, UNIT, POSITIONS[:1], unsure).any()
