@@ -17,9 +17,8 @@ from acsnet_jax.anatomy.cleanup import CleanupWeights, one_lv
 from acsnet_jax.clinical.features import predicted_regions
 from acsnet_jax.clinical.findings import Regions
 from acsnet_jax.clinical.intervals import Calibration, draw_values, spread_of, with_fractions
-from acsnet_jax.clinical.no_reflow import beside_scar
 from acsnet_jax.clinical.scar import core_scar, scar_moved_mm3
-from acsnet_jax.clinical.scar_rule import ScarRule, mark_scar
+from acsnet_jax.clinical.scar_rule import ScarRule, mark_scar, told_no_reflow
 from acsnet_jax.clinical.volumes import MM3_PER_ML, slice_extents_mm
 from acsnet_jax.correction import (
     Corrector,
@@ -286,11 +285,10 @@ def assemble(scan: Scan, found: Delineation, bundle: Bundle) -> Segmentation:
     enhancement = mark_scar(
         probability, myocardium, scan.spacing_mm, scan.positions_mm, bundle.inference
     )
-    no_reflow = None
+    no_reflow = dark = None
     if found.no_reflow is not None:
-        dark = (to_native(found.no_reflow, found.grid) >= 0.5) & myocardium
-        # Beside what was marked before its erosion, unless the rule says that there is no scar.
-        no_reflow = beside_scar(dark, marked & myocardium & enhancement.any())
+        dark = to_native(found.no_reflow, found.grid) >= 0.5
+        no_reflow = told_no_reflow(dark, enhancement, probability, myocardium, bundle.inference)
         enhancement = enhancement | no_reflow
     if corrected.lost.any():
         _LOG.warning("scan %s: %s", scan.id, lost_message(np.flatnonzero(corrected.lost).tolist()))
@@ -301,6 +299,7 @@ def assemble(scan: Scan, found: Delineation, bundle: Bundle) -> Segmentation:
         enhancement=enhancement,
         core=core_scar(scan, enhancement),
         no_reflow=no_reflow,
+        marked_no_reflow=dark,
         kept=kept,
         scar_probability=probability.astype(np.float32),
         myocardium_probability=to_native(found.myocardium, found.grid).astype(np.float32),
@@ -331,12 +330,16 @@ def _spread(
         return spread_of([shapes])
 
     def values(probability: Float32[np.ndarray, "slices size size outputs"]) -> dict[str, float]:
-        wall, scar, *_ = (to_native(x, grid) for x in _outputs(probability, grid, box))
+        wall, scar, *dark = (to_native(x, grid) for x in _outputs(probability, grid, box))
         myocardium = (wall >= 0.5) & kept
         pool = blood_pools(myocardium, lv)
         enhancement = mark_scar(
             scar, myocardium, scan.spacing_mm, scan.positions_mm, bundle.inference
         )
+        for one in dark:
+            enhancement = enhancement | told_no_reflow(
+                one >= 0.5, enhancement, scar, myocardium, bundle.inference
+            )
         core = core_scar(scan, enhancement)
         regions = Regions(myocardium | pool, myocardium, pool, enhancement, core)
         return draw_values(regions, scan)

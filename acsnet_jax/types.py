@@ -358,6 +358,7 @@ class Segmentation:
         core: ``[slices, height, width]``, core scar, inside ``enhancement``; gray zone is the rest.
         no_reflow: ``[slices, height, width]``, dark cores inside ``enhancement``, where a network
             tells them; None where they are left to the picture.
+        marked_no_reflow: all that the network calls so, wherever it lies, for a rule to be fitted.
         kept: ``[slices]``, False for slices that are empty, lost, or beyond apex or base; their
             masks are empty.
         certificates: what stage 3 did to each slice; empty if the cascade ran without it.
@@ -379,6 +380,7 @@ class Segmentation:
     myocardium_probability: Float32[np.ndarray, "slices height width"] | None = None
     spread: Mapping[str, float] = dataclasses.field(default_factory=dict)
     no_reflow: Bool[np.ndarray, "slices height width"] | None = None
+    marked_no_reflow: Bool[np.ndarray, "slices height width"] | None = None
 
     @property
     def lv(self) -> Bool[np.ndarray, "slices height width"]:

@@ -61,6 +61,7 @@
 - `burden`: of marked scar.
 - `clean_scar`: a rule on single slices.
 - `mark_scar`: a rule on a stack of probabilities.
+- `told_no_reflow`: what of a network's no-reflow belongs to a scar.
 - `clean_enhancement`: without rim and specks.
 - `core_scar`: by the rule of the scan's intensities.
 - `fwhm_core`: by half of the maximum.
@@ -133,7 +134,14 @@ from acsnet_jax.clinical.scar import (
     n_sd_core,
     scar_moved_mm3,
 )
-from acsnet_jax.clinical.scar_rule import Burden, ScarRule, burden, clean_scar, mark_scar
+from acsnet_jax.clinical.scar_rule import (
+    Burden,
+    ScarRule,
+    burden,
+    clean_scar,
+    mark_scar,
+    told_no_reflow,
+)
 from acsnet_jax.clinical.segments import SEGMENT_NAMES, SegmentFeatures
 from acsnet_jax.clinical.thresholds import RULE_NAMES, RULES, ScarByRule, scar_by_rules
 from acsnet_jax.clinical.volumes import areas_mm2, mass_g, slice_extents_mm, volume_ml
@@ -206,6 +214,7 @@ __all__ = [
     "scar_moved_mm3",
     "slice_extents_mm",
     "spread_of",
+    "told_no_reflow",
     "transmurality",
     "volume_ml",
     "wall_lines",

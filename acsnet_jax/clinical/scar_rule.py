@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Float64
 
+from acsnet_jax.clinical.no_reflow import beside_scar
 from acsnet_jax.clinical.scar import Element, clean_enhancement
 from acsnet_jax.clinical.volumes import piece_volumes_ml, volume_ml
 from acsnet_jax.types import Spacing
@@ -94,6 +95,29 @@ def mark_scar(
     if any(value < limit for value, limit in zip(found, least, strict=True)):
         return np.zeros_like(scar)
     return scar
+
+
+def told_no_reflow(
+    dark: Bool[np.ndarray, "slices height width"],
+    scar: Bool[np.ndarray, "slices height width"],
+    probability: Float[np.ndarray, "slices height width"],
+    myocardium: Bool[np.ndarray, "slices height width"],
+    rule: ScarRule,
+) -> Bool[np.ndarray, "slices height width"]:
+    """What of a network's no-reflow belongs to a scar: nothing where the rule found none.
+
+    Args:
+        dark: what the network calls no-reflow.
+        scar: of `mark_scar`.
+        probability: of enhancement, in [0, 1].
+        myocardium: viable and enhanced.
+        rule: of the scar.
+
+    Returns:
+        Inside the myocardium, beside what was marked before any erosion.
+    """
+    marked = myocardium & (probability >= rule.scar_threshold) & scar.any()
+    return beside_scar(dark & myocardium, marked)
 
 
 def clean_scar(

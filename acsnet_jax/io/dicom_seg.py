@@ -202,7 +202,8 @@ def series_of(sources: Sources, name: str, *, index: int) -> Series:
         index: tells kinds apart in the series' number.
     """
     uid = derived_uid(name, *(plane.sop_instance for plane in sources.planes))
-    return Series(uid, _SERIES_NUMBERS + 10 * sources.series_number + index)
+    number = _SERIES_NUMBERS + 10 * sources.series_number + index
+    return Series(uid, number if number < 2**31 else _SERIES_NUMBERS + index)  # what IS can hold
 
 
 def algorithm() -> highdicom.AlgorithmIdentificationSequence:
@@ -275,6 +276,9 @@ def _view(index: int, sources: Sources, scan: Scan) -> Dataset:
     plane = sources.planes[index]
     view = Dataset()
     view.update(plane.geometry)
+    # Last digits may differ from slice to slice; highdicom wants them alike.
+    view.ImageOrientationPatient = sources.planes[0].geometry.ImageOrientationPatient
+    view.PixelSpacing = sources.planes[0].geometry.PixelSpacing
     view.SOPClassUID, view.SOPInstanceUID = MRImageStorage, _stand_in(index)
     view.SeriesInstanceUID = _stand_in(-1)
     view.FrameOfReferenceUID = sources.frame_of_reference

@@ -95,6 +95,17 @@ class _Group(NamedTuple):
     papillary: Code | None = None
 
 
+_INFARCT = _Group(
+    None,
+    "Infarct, scar and no-reflow",
+    codes.SCT.MyocardialInfarction,
+    MYOCARDIUM,
+    (
+        _Quantity("infarct_mass_g", _MASS, _GRAM),
+        _Quantity("infarct_volume_ml", _VOLUME, _ML),
+        _Quantity("infarct_fraction", SHARE_OF_WALL, _PERCENT, 100.0),
+    ),
+)
 _GROUPS = (
     _Group(
         "myocardium",
@@ -165,17 +176,6 @@ _GROUPS = (
             _Quantity("no_reflow_fraction", SHARE_OF_WALL, _PERCENT, 100.0),
         ),
     ),
-    _Group(
-        None,
-        "Infarct, scar and no-reflow",
-        codes.SCT.MyocardialInfarction,
-        MYOCARDIUM,
-        (
-            _Quantity("infarct_mass_g", _MASS, _GRAM),
-            _Quantity("infarct_volume_ml", _VOLUME, _ML),
-            _Quantity("infarct_fraction", SHARE_OF_WALL, _PERCENT, 100.0),
-        ),
-    ),
 )
 _OF_SEGMENT = (
     _Quantity("mass_g", _MASS, _GRAM),
@@ -200,7 +200,8 @@ def write_dicom_sr(
         path: file to write.
         scan: the scan.
         segmentation: what `acsnet_jax.io.dicom_seg.write_dicom_seg` returned for it.
-        features: `acsnet_jax.clinical.Features` by field, or as many of them as there are.
+        features: `acsnet_jax.clinical.Features` by field, or as many of them as there are. The
+            infarct is called "scar alone" where there is no no-reflow.
         segments: `acsnet_jax.clinical.SegmentFeatures` by field, the 17 or none.
 
     Returns:
@@ -210,9 +211,14 @@ def write_dicom_sr(
         InputError: the scan's files cannot be referred to.
     """
     sources = read_sources(scan)
+    whole = features.get("no_reflow_volume_ml") is not None
+    infarct = _INFARCT if whole else _INFARCT._replace(tracking="Infarct, scar alone")
     groups = [
         _measurements(group, quantities, segmentation, sources)
-        for group, values in (*((one, features) for one in _GROUPS), *_of_segments(segments))
+        for group, values in (
+            *((one, features) for one in (*_GROUPS, infarct)),
+            *_of_segments(segments),
+        )
         if (quantities := _known(group, values))
     ]
     content = sr.MeasurementReport(

@@ -268,9 +268,9 @@ def _plots(
         bland_altman(panels, path, region=name, alike=True)
         caption = (
             f"{name}: tool less expert against the mean of both, a dot a patient; bias with its "
-            "95% confidence interval, and limits of agreement; patients outside are named. Where "
-            "differences grow with the volume, the limits are too wide for small volumes and too "
-            "narrow for large ones."
+            "95% confidence interval, and limits of agreement; the four farthest outside are "
+            "named. Where differences grow with the volume, the limits are too wide for small "
+            "volumes and too narrow for large ones."
         )
         pictures.append(Picture(f"Bland-Altman: {name}", caption, path))
     return pictures

@@ -23,7 +23,7 @@ FIELD_NAMES = {
 COVERAGE_CAPTION = (
     "How often the interval around our number holds the expert's. Calibrated intervals are made to "
     "hold it in nine of ten patients; beside them stands how often the spread of the draws alone "
-    "would, taken as normal."
+    "would, taken as normal. In brackets: 95% confidence interval (Clopper and Pearson)."
 )
 
 
@@ -32,11 +32,11 @@ def coverage_text(rows: Sequence[CoverageRow]) -> TextTable:
     header = (
         "Feature",
         "Patients",
-        "Calibrated",
+        "Intervals calibrated",
         "Expert's inside",
-        "Scarred patients",
+        "Inside, of scarred",
         "Median width",
-        "Not calibrated",
+        "Inside by the draws alone",
     )
     return TextTable(
         header,

@@ -36,7 +36,7 @@ def collect_violations(
     for index in np.flatnonzero(found.invalid):
         names = failed_names(found.failed[index])
         if any(counts[name] < _SHOWN for name in names):
-            where = f"{found.name}, slice {index}"
+            where = f"{found.name}, slice {index + 1}"
             mask = masks[index].copy()
             kept.append(Violation(mask, stack.spacing_mm, where, names))
             for name in names:

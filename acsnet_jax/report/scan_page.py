@@ -226,6 +226,7 @@ def write_scan_page(
     ).from_string(_TEMPLATE.read_text(encoding="utf-8"))
     text = template.render(
         scan=scan,
+        notes=[*scan.problems, *assessment.features.notes],
         canvas=canvas,
         layers=layers,
         keys=[layer.key for layer in layers],
@@ -301,6 +302,8 @@ def _row(assessment: Assessment, quantity: Quantity) -> Row:
     note = quantity.note
     if value is None:
         note = assessment.features.not_available.get(quantity.field, note)
+    elif quantity.field == "infarct_mass_g" and assessment.features.no_reflow_mass_g is None:
+        note = "enhancement alone: no-reflow could not be looked for"
     return Row(
         quantity.name,
         _number(None if value is None else scale * value, digits),
@@ -348,13 +351,13 @@ def decision_words(assessment: Assessment) -> str:
         "yes": "Above 15% of the LV's mass over all of the interval",
         "no": "Not above 15% of the LV's mass over all of the interval",
         "open": "The interval holds 15% of the LV's mass: whether the infarct is large is open",
-        None: "Without an interval",
+        None: "Without an interval it is open whether it is above 15% of the LV's mass",
     }[decided]
     if spread.lowest_fraction is None or spread.highest_fraction is None:
         return f"{words}; scar rules cannot be compared."
     low, high = 100 * spread.lowest_fraction, 100 * spread.highest_fraction
-    flips = "it depends on the rule" if spread.over_15_percent_flips else "all rules agree"
-    return f"{words}; by rule the infarct is {low:.1f} to {high:.1f}% of it, and {flips}."
+    flips = "rules lie on both sides of 15%" if spread.over_15_percent_flips else "all rules agree"
+    return f"{words}; by rule the infarct is {low:.1f} to {high:.1f}% of that mass, and {flips}."
 
 
 def rule_rows(assessment: Assessment) -> list[tuple[str, ...]]:
@@ -485,7 +488,8 @@ def _canvas(scan: Scan, ours: Regions, expert: Regions | None) -> tuple[drawing.
     view = drawing.view_of(scan, regions)
     heart = view.box
     shown = scan.image[:, box.rows, box.columns]
-    black = min(float(shown.min()), view.black)
+    # One pixel far out, as padding is, would leave the heart few of the levels.
+    black = min(float(np.percentile(shown, 0.05)), view.black)
     white = max(float(np.percentile(shown, 99.95)), view.white)
     return box, Canvas(
         width=(box.columns.stop - box.columns.start) * column_mm,

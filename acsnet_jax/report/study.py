@@ -27,7 +27,8 @@ from acsnet_jax.types import Segmentation
 _EXAMPLES = 4
 _OWN = {
     *("workdir", "bundle", "input", "root", "cine_root", "split", "corrector", "autoencoder"),
-    *("pseudonym_key", "series"),
+    *("pseudonym_key", "series", "a", "b", "reference"),
+    *("pattern_a", "pattern_b", "pattern_reference"),
 }
 """Keys whose values are the user's own names."""
 _WORST: tuple[Structure, ...] = ("enhancement", "myocardium")
@@ -110,7 +111,7 @@ def study_pictures(
             "bland_altman.png",
             "Agreement of volumes",
             "Ours less the expert's against the mean of both, a dot a patient; bias with its 95% "
-            "confidence interval, and limits of agreement; patients outside are named.",
+            "confidence interval, and limits of agreement; the four farthest outside are named.",
             lambda path: bland_altman(panels, path),
         )
     if cohort.example is not None:

@@ -6,6 +6,7 @@ the mean of the 3-D Dice and of 1 less the relative error of the volume: where a
 thresholds far apart give the same Dice, and very different volumes. A patient without scar counts 1
 if none is found, else 0. Some sixty patients cannot tell rules apart that differ by a hundredth of
 this, and such rules may still find a quarter less scar in all: of those the least biased is taken.
+No-reflow that the networks tell is part of the scar, as it is of what is delivered.
 Arrays are ``[slices, height, width]``, apex first.
 
 References:
@@ -21,7 +22,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64
 from tqdm import tqdm
 
-from acsnet_jax.clinical import Element, ScarRule, burden, mark_scar, volume_ml
+from acsnet_jax.clinical import Element, ScarRule, burden, mark_scar, told_no_reflow, volume_ml
 from acsnet_jax.metrics import stack_dice
 from acsnet_jax.types import InputError, Label, Segmentation, Spacing
 
@@ -76,6 +77,7 @@ class ScarCase(NamedTuple):
         probability: of enhancement, by networks that never saw the patient.
         myocardium: as these networks and the correction leave it.
         drawn: the expert's enhancement.
+        dark: what the networks call no-reflow; empty if they tell none.
         spacing_mm: (row, column) distance of pixel centres in mm.
         positions_mm: of the slices.
     """
@@ -83,6 +85,7 @@ class ScarCase(NamedTuple):
     probability: Float32[np.ndarray, "slices height width"]
     myocardium: Bool[np.ndarray, "slices height width"]
     drawn: Bool[np.ndarray, "slices height width"]
+    dark: Bool[np.ndarray, "slices height width"]
     spacing_mm: Spacing
     positions_mm: Float64[np.ndarray, "slices"]
 
@@ -102,11 +105,13 @@ def scar_case(segmentation: Segmentation) -> ScarCase:
     judged = scan.labelled[:, None, None]
     drawn = (scan.labels >= Label.ENHANCEMENT) & judged
     myocardium = segmentation.myocardium & judged
+    dark = segmentation.marked_no_reflow
     box = _box_of(drawn | myocardium)
     return ScarCase(
         segmentation.scar_probability[box],
         myocardium[box],
         drawn[box],
+        (np.zeros_like(drawn) if dark is None else dark & judged)[box],
         scan.spacing_mm,
         scan.positions_mm,
     )
@@ -176,10 +181,11 @@ def fit_scar_rule(
 
 
 class _Outcome(NamedTuple):
-    """One marking on one patient: its Dice and its numbers."""
+    """One marking on one patient: Dice and volume of the scar, and what limits look at."""
 
     dice: float
     drawn_ml: float
+    found_ml: float
     volume_ml: float
     largest_ml: float
     probability: float
@@ -189,23 +195,25 @@ def _outcome(case: ScarCase, marking: ScarRule) -> _Outcome:
     grid = case.spacing_mm, case.positions_mm
     scar = mark_scar(case.probability, case.myocardium, *grid, marking)
     numbers = burden(scar, case.probability, *grid)
-    drawn_ml = volume_ml(case.drawn, case.positions_mm, case.spacing_mm)
-    return _Outcome(stack_dice(scar, case.drawn), drawn_ml, *numbers)
+    if case.dark.any():
+        scar |= told_no_reflow(case.dark, scar, case.probability, case.myocardium, marking)
+    volumes = (volume_ml(one, case.positions_mm, case.spacing_mm) for one in (case.drawn, scar))
+    return _Outcome(stack_dice(scar, case.drawn), *volumes, *numbers)
 
 
 def _best_limits(
     marking: ScarRule, outcomes: Sequence[_Outcome], limits: Float64[np.ndarray, "limits 3"]
 ) -> RuleScore:
     """A marking with those limits for patients that suit it best."""
-    dice, drawn, *numbers = np.array(outcomes).T
+    dice, drawn, found_ml, *numbers = np.array(outcomes).T
     kept = np.all(np.array(numbers)[None] >= limits[:, :, None], axis=1)  # [limits, patients]
     scarred = drawn > 0
-    error = np.abs(numbers[0] - drawn) / np.where(scarred, drawn, 1.0)
-    found = np.where(scarred, (dice + 1 - np.minimum(error, 1.0)) / 2, numbers[0] == 0)
+    error = np.abs(found_ml - drawn) / np.where(scarred, drawn, 1.0)
+    found = np.where(scarred, (dice + 1 - np.minimum(error, 1.0)) / 2, found_ml == 0)
     agreements = np.where(kept, found, ~scarred).mean(axis=1)
     best = int(np.argmax(agreements))  # of equals the first: the lowest limits
     kept = kept[best]
-    volume = np.where(kept, numbers[0], 0.0)
+    volume = np.where(kept, found_ml, 0.0)
     seen = dice[scarred] * kept[scarred]
     errors = np.abs(volume - drawn)[scarred] / drawn[scarred]
     volume_limit, largest_limit, probability_limit = (float(x) for x in limits[best])

@@ -79,6 +79,14 @@ def oblique(folder):
     return folder
 
 
+def tilted(folder):
+    """The last digits of an orientation differ, as scanners round them."""
+    for k in range(4):
+        turned = [round(x + 1e-6 * (k == 2), 6) for x in (*ROW, *COLUMN)]
+        write_slice(folder, f"{k}.dcm", k, pixels=noise(), ImageOrientationPatient=turned)
+    return folder
+
+
 def cine(folder):
     for k in range(4):
         for phase in range(3):
@@ -115,6 +123,7 @@ LAYOUTS = {
     "as told": stack,
     "gapped": lambda folder: stack(folder, positions=(0, 1, 2, 3.4, 4.4)),
     "oblique": oblique,
+    "tilted": tilted,
     "cine": cine,
     "a series a slice": one_series_each,
     "multi-frame": multi_frame,

@@ -132,7 +132,7 @@ def test_highdicom_finds_each_group_with_the_segment_that_was_measured(written):
         found[finding] = reference.ReferencedSegmentNumber
     assert found == SEGMENTS
     others = [group.tracking_identifier for group in content.get_image_measurement_groups()]
-    assert others == ["Left ventricle, wall and cavity", "Infarct, scar and no-reflow"]
+    assert others == ["Left ventricle, wall and cavity", "Infarct, scar alone"]  # as no remote
 
 
 def test_papillary_muscles_are_blood_and_it_says_so(written):

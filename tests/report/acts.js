@@ -14,6 +14,8 @@ addEventListener("DOMContentLoaded", () => {
   find("before").click(); seen.button = title();
   seen.core = [hidden("core")]; find("show-core").click(); seen.core.push(hidden("core"));
   press("4"); seen.core.push(hidden("core"));
+  find("slice").dispatchEvent(new KeyboardEvent("keydown", {key: "4", bubbles: true}));
+  seen.fromSlider = hidden("core"); press("4");
   press("0"); seen.all = ["myocardium", "gray_zone", "core"].map(hidden); press("0");
   find("centre").value = Number(find("centre").min); find("centre").dispatchEvent(new Event("input"));
   seen.level = find("levels").textContent; find("reset").click(); seen.reset = find("levels").textContent;

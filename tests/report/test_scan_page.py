@@ -210,7 +210,11 @@ def test_intervals_stand_beside_their_numbers_and_say_what_they_are_worth(make_s
 
 @pytest.mark.parametrize(
     ("spread", "words"),
-    [(None, "Without an interval"), (1e-4, "over all of the interval"), (0.5, "is open")],
+    [
+        (None, "Without an interval"),
+        (1e-4, "over all of the interval"),
+        (0.5, "is open"),
+    ],
 )
 def test_the_page_says_whether_the_infarct_is_large(make_segmentation, spread, words):
     given = {} if spread is None else {"scar_fraction": spread}
@@ -405,6 +409,7 @@ def test_slider_wheel_keys_and_buttons_turn_slices(browsed):
 def test_toggles_window_and_theme_act(browsed):
     seen = browsed[0]
     assert seen["core"] == [False, True, False]
+    assert seen["fromSlider"] is True
     assert seen["all"] == [True, True, True]
     assert seen["level"] != seen["reset"]
     assert seen["theme"] == "dark"

@@ -23,7 +23,8 @@ def make_case(side, *, drawn=True, probability=0.4, specks=0):
     values[:, 5 : 5 + side, 5 : 5 + side] = probability
     truth = (values > 0) & drawn
     values[:, 30, 10 : 10 + specks] = probability
-    return ScarCase(values, np.ones(values.shape, bool), truth, (1.0, 1.0), np.array([0.0, 10.0]))
+    wall, dark = np.ones(values.shape, bool), np.zeros(values.shape, bool)
+    return ScarCase(values, wall, truth, dark, (1.0, 1.0), np.array([0.0, 10.0]))
 
 
 def test_the_threshold_that_finds_the_scar_wins():
@@ -63,6 +64,21 @@ def test_agreement_is_the_mean_of_dice_and_of_the_volumes():
     assert by_threshold[0.3].volume_error == by_threshold[0.5].volume_error == 0.5
     for score in scores:
         assert score.agreement == pytest.approx((score.dice + 0.5) / 2)
+
+
+def test_no_reflow_that_is_told_is_judged_as_it_is_delivered():
+    """Half of the scar is told as no-reflow; beyond the scar it is not, nor without any."""
+    case = make_case(10)
+    dark = case.probability > 0
+    dark[:, :, :10] = False
+    probability = np.where(dark, 0.0, case.probability).astype(np.float32)
+    elsewhere = np.zeros_like(dark)
+    elsewhere[:, 30:34, 30:34] = True
+    told = case._replace(probability=probability, dark=dark | elsewhere)
+    rule, scores = fit_scar_rule([told], grid=dataclasses.replace(GRID, erosions=(0,)))
+    assert rule.scar_threshold == 0.3 and scores[0].dice == 1 and scores[0].bias == 0
+    assert scores[1].missed == 1  # from 0.5 on there is no scar, and so no core of one
+    assert fit_scar_rule([told._replace(dark=elsewhere)], grid=GRID)[1][0].bias == -0.5
 
 
 def test_of_rules_that_agree_alike_the_least_biased_is_taken():
