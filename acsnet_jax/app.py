@@ -22,6 +22,7 @@ from acsnet_jax.types import InputError
 
 _OPTIONS = ("--config", "--workdir", "--print_config", "--help")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 _PATIENCE_S = 300
 
 
@@ -30,6 +31,7 @@ def run(
     default_config: str,
     *,
     join: Callable[[int, Callable[[], None]], None] | None = None,
+    writes: bool = True,
 ) -> None:
     """Run `main(config, workdir)` as the command line says.
 
@@ -40,10 +42,12 @@ def run(
         join: waits for the other processes of a program that runs as several, for a number of
             seconds, and calls what it is given besides in the first of them; called where
             ``--distributed``, or ``--distributed=SECONDS``, says so.
+        writes: whether it cannot do without a folder to write to.
 
     One run at a time writes to a folder (`acsnet_jax.lock`): a second one is refused. Bad input
     (`InputError`, an unknown option or config key) ends with one line on standard error and exit
-    status 1, as does a full disk; a defect keeps its traceback.
+    status 1, as do a full disk and a file that may not be read or written; a defect keeps its
+    traceback.
     """
     _log_to_console()
     try:
@@ -55,7 +59,7 @@ def run(
         with contextlib.ExitStack() as held:
 
             def begin() -> None:
-                held.enter_context(lock.hold(workdir))
+                held.enter_context(lock.hold(workdir, writes=writes))
 
             if join is not None and patience is not None:
                 join(patience, begin)
@@ -65,9 +69,11 @@ def run(
     except (InputError, FloatingPointError) as error:
         _stop(str(error))
     except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        _stop(f"{error}; make room and give the same command again")
+        if error.errno in _FULL:
+            _stop(f"{error}; make room and give the same command again")
+        if error.errno in _FORBIDDEN and error.filename:
+            _stop(f"{error.filename}: {error.strerror}: give the right to, or another path")
+        raise
 
 
 def _take_distributed(arguments: Sequence[str]) -> tuple[list[str], int | None]:
@@ -100,13 +106,21 @@ def read_options(arguments: Sequence[str], default_config: str) -> tuple[Config,
     """
     parser = _parser(default_config)
     options, rest = parser.parse_known_args([*arguments])
+    if options.workdir == "":
+        raise InputError("--workdir is empty: name a folder, or leave the option out")
     config = configs.load(options.config)
+    if lacking := sorted({*configs.load(default_config)} - {*config}):
+        raise InputError(
+            f"{options.config} is no config of this command: it lacks {', '.join(lacking)}; "
+            f"{default_config} is one"
+        )
     for key, text in _overrides(rest):
         configs.override(config, key, text)
     if options.print_config:
         print(explained(config, options.config), end="")
         sys.exit(0)
-    return config, pathlib.Path(options.workdir or config.workdir)
+    given = options.workdir
+    return config, pathlib.Path(config.workdir if given is None else given)
 
 
 def explained(config: Config, name: str) -> str:

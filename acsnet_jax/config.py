@@ -59,15 +59,16 @@ def find(name: str) -> pathlib.Path:
     """The path of a config: a file, or one that ships with the package.
 
     Args:
-        name: a path; or of a config that ships, its name ("myo") or ``configs/myo.py``.
+        name: a path; or of a config that ships, its name ("myo", whatever else is called so) or
+            ``configs/myo.py``.
 
     Raises:
         InputError: there is none.
     """
     path = pathlib.Path(name)
-    if path.is_file():
-        return path
     shipped = folder("configs") / f"{path.stem}.py"
+    if path.is_file() and not (name == path.stem and shipped.is_file()):
+        return path
     if path.parent.name in ("", "configs") and path.suffix in ("", ".py") and shipped.is_file():
         return shipped
     names = sorted(path.stem for path in folder("configs").glob("[!_]*.py"))
@@ -95,6 +96,8 @@ def load(name: str) -> Config:
         spec.loader.exec_module(module)
         if not hasattr(module, "get_config"):
             raise InputError(f"{path} has no get_config(); define one that returns a ConfigDict")
+        if argument and not inspect.signature(module.get_config).parameters:
+            raise InputError(f"{path}: get_config() takes no argument: leave out :{argument}")
         config = module.get_config(*([argument] if argument else []))
     except InputError:
         raise

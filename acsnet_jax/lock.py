@@ -24,6 +24,7 @@ LOCK_FILE = ".lock"
 
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM}
 _READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+_TRIES = 10_000  # of a folder that others make and remove
 _MOST = 512  # bytes that name a holder
 _HELD: contextvars.ContextVar[frozenset[pathlib.Path]] = contextvars.ContextVar(
     "folders that this thread holds", default=frozenset()
@@ -31,15 +32,19 @@ _HELD: contextvars.ContextVar[frozenset[pathlib.Path]] = contextvars.ContextVar(
 
 
 @contextlib.contextmanager
-def hold(folder: pathlib.Path) -> Iterator[None]:
+def hold(folder: pathlib.Path, *, writes: bool = True) -> Iterator[None]:
     """Hold a folder as long as the block runs; it is made if need be.
 
-    A thread that holds it already goes on. Where files cannot be locked, or none can be written, a
-    warning says so, and the block runs.
+    A thread that holds it already goes on. Where files cannot be locked a warning says so, and the
+    block runs.
+
+    Args:
+        folder: to hold.
+        writes: whether a folder that cannot be written to is refused, rather than warned of.
 
     Raises:
         InputError: another process holds the folder, here or, on a shared disk, on another host;
-            or a file or a broken link is in its place.
+            a file or a broken link is in its place; or it cannot be made, or written to.
     """
     if _in_the_way(folder):
         raise InputError(
@@ -53,7 +58,7 @@ def hold(folder: pathlib.Path) -> Iterator[None]:
     ours = not folder.exists()
     file = None
     try:
-        file = _open_locked(folder)
+        file = _open_locked(folder, writes=writes)
     except OSError as error:
         if error.errno not in _NO_LOCKS | _READ_ONLY:
             raise
@@ -90,15 +95,15 @@ def _release(file: int, folder: pathlib.Path, *, remove: bool) -> None:
             folder.rmdir()
 
 
-def _open_locked(folder: pathlib.Path) -> int:
+def _open_locked(folder: pathlib.Path, *, writes: bool) -> int:
     """A descriptor of the lock file, which is locked and says by whom.
 
     Raises:
-        InputError: another process holds it.
-        OSError: files cannot be locked there, or none can be written.
+        InputError: another process holds it, or none can be written.
+        OSError: files cannot be locked there, or none can be written and ``writes`` is False.
     """
     path = folder / LOCK_FILE
-    while True:
+    for _ in range(_TRIES):
         try:
             # Not ``exist_ok``, which asks for the folder after it failed: it may be gone by then.
             with contextlib.suppress(FileExistsError):
@@ -106,6 +111,12 @@ def _open_locked(folder: pathlib.Path) -> int:
             file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         except FileNotFoundError:
             continue  # the holder has just removed the folder with the lock
+        except OSError as error:
+            if not writes or error.errno not in _READ_ONLY:
+                raise
+            raise InputError(
+                f"{folder} cannot be written to ({error.strerror}): choose another --workdir"
+            ) from error
         with contextlib.ExitStack() as undo:
             undo.callback(os.close, file)
             _lock(file, folder)
@@ -115,6 +126,9 @@ def _open_locked(folder: pathlib.Path) -> int:
                 os.write(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
                 undo.pop_all()
                 return file
+    raise InputError(
+        f"{folder} cannot be made: does a folder above it lead nowhere? Choose another --workdir"
+    )
 
 
 def _lock(file: int, folder: pathlib.Path) -> None:

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Float, Float32, Float64, Int, UInt8
+from jaxtyping import Array, Bool, Float, Float32, Float64, Int, Shaped, UInt8
 
 Modality = Literal["lge", "cine"]
 Spacing = tuple[float, float]
@@ -35,6 +35,19 @@ class InputError(ValueError):
     def __str__(self) -> str:
         """The message; a name out of a damaged file may hold what cannot be printed."""
         return "".join(one if one.isprintable() else " " for one in super().__str__())
+
+
+def check_bool(*masks: Shaped[Array | np.ndarray, "..."]) -> None:
+    """Refuse labels in the place of masks, of which operators on masks would make nonsense.
+
+    Raises:
+        InputError: an array is not of type bool.
+    """
+    for mask in masks:
+        if mask.dtype != np.bool_:
+            raise InputError(
+                f"masks are {mask.dtype}, not bool: say what is foreground, as in mask > 0"
+            )
 
 
 class NoVentricleError(InputError):
@@ -295,6 +308,8 @@ class Route(enum.StrEnum):
     UNTOUCHED = "untouched"
     CLEANED = "cleaned"
     """Without its islands and extra holes, which alone sufficed."""
+    RESAMPLED = "resampled"
+    """Brought to the grid of stage 3 and back, without islands and extra holes, which sufficed."""
     REDECODED = "re-decoded"
     """Encoded and decoded, with no step towards a neighbour."""
     MOVED = "moved"

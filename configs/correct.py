@@ -31,7 +31,7 @@ def get_config() -> Config:
             # Axis across the slices, 1 to 3; 0 for the third, or the one with clearly the largest
             # spacing.
             "axis": 0,
-            "trim": False,  # empty the slices beyond apex and base; needs the order of the files
+            "trim": False,  # take the wall off slices beyond apex and base; needs the files' order
             "slice_order": "",  # "apex_first" or "base_first"
             # Of the area between slices, for trim; not set, the bundle's own.
             "max_change": config_dict.placeholder(float),

@@ -10,10 +10,13 @@ seen the patients: config.data.test_fraction, config.latent and networks.autoenc
 """
 
 from acsnet_jax.config import Config, load
+from acsnet_jax.types import InputError
 
 
 def get_config(study: str = "emidec_cpu") -> Config:
     config = load(study)
+    if "networks" not in config:
+        raise InputError(f"{study} is no study config, as emidec_cpu is: it lacks networks")
     config.unlock()
     config.update(
         {

@@ -1,4 +1,4 @@
-"""Correct the masks of any tool, with a bundle or the prior that ships with the package.
+r"""Correct the masks of any tool, with a bundle or the prior that ships with the package.
 
 python -m experiments.correct --config.input=PATH --config.labels=2,3 --config.bundle=DIR \
     --workdir=OUT

@@ -1,4 +1,4 @@
-"""Cross-validate the whole system: every patient of a cohort held out once.
+r"""Cross-validate the whole system: every patient of a cohort held out once.
 
 python -m experiments.crossvalidate --config=configs/crossvalidate.py \
     --config.data.root=DIR --config.data.cine_root=DIR --workdir=DIR

@@ -14,4 +14,4 @@ if __name__ == "__main__":
     except ImportError as error:
         installation.stop(error)
 
-    app.run(doctor, "doctor")
+    app.run(doctor, "doctor", writes=False)

@@ -1,4 +1,4 @@
-"""Segment scans with a trained bundle.
+r"""Segment scans with a trained bundle.
 
 python -m experiments.predict --config=configs/predict.py --config.bundle=DIR \
     --config.input=PATH --workdir=OUT

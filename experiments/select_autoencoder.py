@@ -1,4 +1,4 @@
-"""Choose latent dimension, epochs and damage of the autoencoder inside the training patients.
+r"""Choose latent dimension, epochs and damage of the autoencoder inside the training patients.
 
 python -m experiments.select_autoencoder --config=configs/select_autoencoder.py \
     --config.run=RUNS/autoencoder --workdir=DIR

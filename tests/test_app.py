@@ -47,6 +47,10 @@ def test_bad_input_is_one_line(tmp_path):
         (["run"], "unknown argument 'run'; there are --config"),
         (["--config.seed"], "config.seed is 'True'; give a whole number"),
         (["--workdir"], "argument --workdir: expected one argument"),
+        (["--workdir="], "--workdir is empty"),
+        (["--config=predict"], "predict is no config of this command: it lacks augment, data"),
+        (["--config=myo:large"], "get_config() takes no argument: leave out :large"),
+        (["--config=crossvalidate:myo"], "myo is no study config"),
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else "",
 )
@@ -290,5 +294,9 @@ def test_a_full_disk_is_one_line_and_another_fault_is_not(monkeypatch, capsys):
         app.run(fail(errno.ENOSPC), "lv")
     (line,) = capsys.readouterr().err.splitlines()
     assert "No space left on device" in line and "metrics.jsonl" in line and "make room" in line
-    with pytest.raises(PermissionError):
+    with pytest.raises(SystemExit):
         app.run(fail(errno.EACCES), "lv")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: metrics.jsonl: Permission denied: give the right")
+    with pytest.raises(OSError, match="Input/output"):
+        app.run(fail(errno.EIO), "lv")

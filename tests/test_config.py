@@ -230,6 +230,14 @@ def test_every_key_is_explained_values_first():
     assert keys.index("unset") < keys.index("bounds")
 
 
+def test_a_name_that_ships_is_not_taken_for_a_file_beside_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "predict").touch()
+    (tmp_path / "predict.py").touch()
+    assert configs.find("predict") == configs.folder("configs") / "predict.py"
+    assert configs.find("predict.py") == pathlib.Path("predict.py")
+
+
 def test_a_config_is_found_by_path_or_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shipped = configs.folder("configs") / "lv.py"

@@ -141,6 +141,27 @@ def test_a_file_in_its_place_is_one_error(place, tmp_path):
         pass
 
 
+def test_a_folder_that_cannot_be_made_is_one_error_and_no_wait(tmp_path):
+    (tmp_path / "disk").symlink_to(tmp_path / "unmounted" / "disk")
+    with pytest.raises(InputError, match="out cannot be made"), lock.hold(tmp_path / "disk/out"):
+        pass
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOTDIR])
+def test_a_folder_that_cannot_be_written_to_is_refused_before_any_work(
+    number, tmp_path, monkeypatch, caplog
+):
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "open", fail)
+    with pytest.raises(InputError, match="cannot be written to"), lock.hold(tmp_path):
+        pass
+    with caplog.at_level(logging.WARNING), lock.hold(tmp_path, writes=False):
+        pass
+    assert "cannot be locked" in caplog.text
+
+
 def test_a_lock_is_no_output(tmp_path):
     with lock.hold(tmp_path / "bundle"):
         bundle.check_absent(tmp_path / "bundle")

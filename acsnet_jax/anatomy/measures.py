@@ -22,7 +22,7 @@ from jaxtyping import Array, Bool, Float32, Int32
 
 from acsnet_jax.ops import bits, components, distance, flood, hull, morphology, polar, quads
 from acsnet_jax.ops.subset import on_subset
-from acsnet_jax.types import InputError, Mask, SpacingLike
+from acsnet_jax.types import InputError, Mask, SpacingLike, check_bool
 
 
 class _Sizes(NamedTuple):
@@ -132,15 +132,8 @@ def regions(mask: Mask) -> tuple[Mask, Mask]:
     Raises:
         InputError: masks are not of type bool.
     """
-    _check_type(mask)
+    check_bool(mask)
     return _regions(mask)
-
-
-def _check_type(mask: Mask) -> None:
-    if mask.dtype != jnp.bool_:
-        raise InputError(
-            f"masks are {mask.dtype}, not bool: say what is foreground, as in mask > 0"
-        )
 
 
 @custom_vmap
@@ -168,7 +161,7 @@ def _regions_vmap(axis_size, in_batched, mask):
 
 def _measured(mask: Mask, spacing_mm: SpacingLike, counts: Callable) -> Anatomy:
     """Checks the masks, checks and broadcasts the spacing, then measures."""
-    _check_type(mask)
+    check_bool(mask)
     batch, (height, width) = mask.shape[:-2], mask.shape[-2:]
     spacing = jnp.asarray(spacing_mm, jnp.float32)
     if spacing.shape not in ((2,), (*batch, 2)):

@@ -17,6 +17,7 @@ from acsnet_jax.preprocess.crop import crop_or_pad
 from acsnet_jax.types import MaskStack, Spacing
 
 _PIXELS = 128
+_LARGEST_WINDOW = 1000
 _FEW, _MANY = 16, 256  # slices taken at once, of a scan and of a whole cohort
 _STACK = 64  # slices; shorter stacks are filled up for the volume checks
 
@@ -120,6 +121,9 @@ def occupied_window(masks: MaskStack) -> Bool[np.ndarray, "slices size size"]:
         return crop_or_pad(masks, _PIXELS)
     occupied = np.argwhere(masks.any(axis=0))
     first, last = occupied.min(axis=0), occupied.max(axis=0)
-    size = _PIXELS * -(-int((last - first).max() + 3) // _PIXELS)
+    least = int((last - first).max() + 3)
+    size = _PIXELS * -(-least // _PIXELS)
+    if least <= _LARGEST_WINDOW < size:
+        size = _LARGEST_WINDOW
     middle = (first + last + 1) // 2
     return crop_or_pad(masks, size, centre=(int(middle[0]), int(middle[1])))

@@ -16,6 +16,7 @@ from acsnet_jax.correction.check import kept_slices
 from acsnet_jax.correction.corrector import Corrector
 from acsnet_jax.correction.native import correct_native
 from acsnet_jax.io.masks import LabelStack, mask_of
+from acsnet_jax.ops.host import fill_holes
 from acsnet_jax.preprocess.grid import grid_over
 from acsnet_jax.preprocess.orient import standard_turn
 from acsnet_jax.types import Certificate, Route
@@ -65,11 +66,11 @@ class FileSummary(NamedTuple):
         slices: number of slices.
         empty: slices without a mask.
         valid_before: slices whose mask satisfied delta.
-        changed: slices whose mask was corrected.
+        changed: slices whose mask was corrected, without those that were lost.
         left_out: slices emptied by the volume checks.
         lost: slices emptied because nothing valid was found for them.
         valid_after: slices whose mask in the output satisfies delta.
-        volume_changed_mm3: of the myocardium, added and removed, by the correction.
+        volume_changed_mm3: of the myocardium, added and removed, in the corrected slices.
         scar_moved_mm3: of enhancement; None where it is not known.
     """
 
@@ -91,7 +92,8 @@ def correct_labels(
     """Correct the myocardium of one file on its own grid.
 
     Labels inside the corrected myocardium that belong to it keep their value, so that scar stays
-    scar; those left outside become background. Added myocardium overwrites other labels.
+    scar; added myocardium overwrites other labels. What the wall leaves becomes background or, in
+    the cavity, what most of the cavity was.
 
     Args:
         stack: the file.
@@ -131,7 +133,15 @@ def relabelled(
 ) -> Integer[np.ndarray, "slices height width"]:
     """Labels whose myocardium is ``after`` instead of ``before``."""
     values = values.astype(np.int64)
-    values[before & ~after] = 0
+    for one, old, new in zip(values, before, after, strict=True):
+        left = old & ~new
+        if not left.any():
+            continue
+        cavity = one[fill_holes(old) & ~old]
+        one[left] = 0
+        if cavity.size:
+            known, counts = np.unique(cavity, return_counts=True)
+            one[left & fill_holes(new)] = known[np.argmax(counts)]
     values[after & ~before] = labels[0] if labels else 1
     return values
 
@@ -147,16 +157,17 @@ def summarise_file(
         distance_mm: between slices.
     """
     drawn = [one for one in certificates if not one.empty]
+    corrected = [one for one in drawn if one.pixels_changed and one.route is not Route.LOST]
     moved = [one.scar_moved_mm3 for one in certificates if one.scar_moved_mm3 is not None]
     return FileSummary(
         file=name,
         slices=len(certificates),
         empty=len(certificates) - len(drawn),
         valid_before=sum(one.valid_before for one in drawn),
-        changed=sum(one.pixels_changed > 0 for one in drawn),
+        changed=len(corrected),
         left_out=sum(not one.kept and one.route is not Route.LOST for one in drawn),
         lost=sum(one.route is Route.LOST for one in drawn),
         valid_after=sum(one.valid_after and one.kept for one in drawn),
-        volume_changed_mm3=sum(one.area_changed_mm2 for one in drawn) * distance_mm,
+        volume_changed_mm3=sum(one.area_changed_mm2 for one in corrected) * distance_mm,
         scar_moved_mm3=sum(moved) if moved else None,
     )

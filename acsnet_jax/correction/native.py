@@ -112,7 +112,8 @@ def correct_native(
             near = _within_reach(masks_to_working(masks[chosen], grid), corrector.size)
         else:
             near = working[chosen]
-        _correct_chosen(moves, chosen, near, valid, grid, corrector)
+        simplest = Route.RESAMPLED if working is None else Route.CLEANED
+        _correct_chosen(moves, chosen, near, valid, grid, corrector, simplest=simplest)
         if working is None and corrector.options.scope == "invalid":
             _clean_chosen(moves, chosen, masks, grid, corrector)
     correction = Correction(
@@ -136,9 +137,12 @@ def _correct_chosen(
     sound: Bool[np.ndarray, "stack"],
     grid: Grid,
     corrector: Corrector,
+    *,
+    simplest: Route,
 ) -> None:
     """The latent correction of some slices, brought to the native grid.
 
+    Where cleaning sufficed on the working grid, ``simplest`` says what that is on the native one.
     One of the ``sound``, which satisfied delta before, stays as it was rather than to be replaced.
     """
     found = correct_stack(working, corrector, grid.spacing_mm)
@@ -146,7 +150,7 @@ def _correct_chosen(
     native, valid = render_native(masks, grid, corrector)
     for place, index in enumerate(chosen.tolist()):
         if valid[place]:
-            route = _route(found, place, working[place], corrector)
+            route = _route(found, place, working[place], corrector, simplest)
             by = (found.alpha[place], found.neighbour[place], found.distance[place])
             moves.move(index, native[place], route, by)
             continue
@@ -162,7 +166,11 @@ def _correct_chosen(
 
 
 def _route(
-    found: Correction, place: int, working: Bool[np.ndarray, "height width"], corrector: Corrector
+    found: Correction,
+    place: int,
+    working: Bool[np.ndarray, "height width"],
+    corrector: Corrector,
+    simplest: Route,
 ) -> Route:
     """How one mask that had to be corrected came about on the working grid."""
     if found.neighbour[place] >= 0:
@@ -170,7 +178,7 @@ def _route(
     if corrector.options.scope == "all":
         return Route.REDECODED
     if np.array_equal(found.mask[place], clean_components(working)):
-        return Route.CLEANED
+        return simplest
     return Route.REDECODED
 
 

@@ -48,17 +48,21 @@ class Results:
         """Path of its certificates."""
         return self.folder / f"{name}.json"
 
-    def write(self, name: str, corrected: Corrected, stack: LabelStack) -> FileSummary:
+    def write(
+        self, name: str, corrected: Corrected, stack: LabelStack, *, digest: str
+    ) -> FileSummary:
         """The mask, then its certificates, which say that the file is finished.
 
         Args:
             name: of the file.
             corrected: its labels.
             stack: as it was brought.
+            digest: SHA-256 of the file as it was brought.
         """
         write_labels(self.masks(name), corrected.values, stack)
         record = {
             "settings": self.settings,
+            "input_sha256": digest,
             "spacing_mm": stack.spacing_mm,
             "slice_distance_mm": stack.distance_mm,
             "certificates": [one._asdict() for one in corrected.certificates],
@@ -66,8 +70,12 @@ class Results:
         write_json(record, self.certificates(name))
         return summarise_file(name, corrected.certificates, stack.distance_mm)
 
-    def find(self, name: str) -> FileSummary | None:
-        """The summary of an earlier run; None if there was none.
+    def find(self, name: str, *, digest: str) -> FileSummary | None:
+        """The summary of an earlier run; None if there was none, or the file was another one.
+
+        Args:
+            name: of the file.
+            digest: SHA-256 of the file as it is now.
 
         Raises:
             InputError: it had other settings.
@@ -76,7 +84,9 @@ class Results:
         if not (path.is_file() and self.masks(name).is_file()):
             return None
 
-        def parse(found: dict[str, Any]) -> FileSummary:
+        def parse(found: dict[str, Any]) -> FileSummary | None:
+            if found.get("input_sha256", digest) != digest:
+                return None
             if found["settings"] != self.settings:
                 raise InputError(
                     f"{path} was made with other settings: choose another --workdir, or remove it"

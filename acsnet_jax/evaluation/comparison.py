@@ -54,7 +54,7 @@ _OF_BURDEN: dict[ComparedMeasure, Callable[[Burden], float | None]] = {
 }
 COMPARED_MEASURES: tuple[ComparedMeasure, ...] = get_args(ComparedMeasure)
 
-_ROUNDING = 1e-9  # of a difference, in any unit
+_DIGITS = 9  # of a difference behind the point, in any unit
 
 _NEEDS: dict[ChallengeStructure, tuple[frozenset[int], ...]] = {
     "enhancement": (frozenset({Label.ENHANCEMENT, Label.NO_REFLOW}),),
@@ -103,12 +103,14 @@ class Unmatched(NamedTuple):
         only_b: likewise of B.
         without_a: of the reference whom A lacks.
         without_b: of the reference whom B lacks.
+        undrawn: in whom the expert drew nothing.
     """
 
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
     without_a: tuple[str, ...]
     without_b: tuple[str, ...]
+    undrawn: tuple[str, ...] = ()
 
 
 class Comparison(NamedTuple):
@@ -240,9 +242,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def signed_rank(differences: Float[np.ndarray, "patients"]) -> float | None:
     """The two-sided p-value of Wilcoxon's signed-rank test; None where nothing differs.
 
-    Exact for up to 50 differences without ties, by the normal approximation otherwise.
+    Differences count to a billionth, so that equal volumes tie. Exact for up to 50 differences
+    without ties, otherwise as SciPy does: by permutations of up to 13, by the normal approximation
+    of more.
     """
-    moved = differences[np.abs(differences) > _ROUNDING]
+    rounded = np.round(differences, _DIGITS)
+    moved = rounded[rounded != 0]
     if not len(moved):
         return None
     return float(np.asarray(stats.wilcoxon(moved)[1]))

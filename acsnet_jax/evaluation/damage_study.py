@@ -225,10 +225,13 @@ def _of_scan(scan: Scan, bundle: Bundle) -> Slices:
         if not drawn.any():
             raise
         lv, myocardium = drawn, np.zeros_like(drawn)
+    size = bundle.corrector.size
     centre = lv_box(lv, working.grid.spacing_mm, bundle.spec.margin_mm).centre
+    if crop_or_pad(reference, size, centre=centre).sum() < reference.sum():
+        # what stage 1 missed counts all the same
+        centre = lv_box(drawn, working.grid.spacing_mm, bundle.spec.margin_mm).centre
     images, predicted, expert = (
-        crop_or_pad(stack, bundle.corrector.size, centre=centre)
-        for stack in (working.image, myocardium, reference)
+        crop_or_pad(stack, size, centre=centre) for stack in (working.image, myocardium, reference)
     )
     judged = np.flatnonzero(scan.labelled & expert.any(axis=(1, 2)))
     try:

@@ -49,7 +49,9 @@ class LabelMap(NamedTuple):
     @property
     def told(self) -> frozenset[int] | None:
         """The labels that it leads to; None if the files have to say."""
-        return None if self.values is None else frozenset(self.values.values())
+        if self.values is None:
+            return None
+        return frozenset(self.values.values()) | ({self.others} - {None})
 
 
 class LabelGrid(NamedTuple):

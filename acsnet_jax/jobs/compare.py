@@ -66,8 +66,12 @@ def compare(config: Config, workdir: pathlib.Path) -> Comparison:
     records: dict[str, list[ChallengeRecord]] = {name: [] for name in _SIDES}
     seen: dict[str, set[int]] = {name: set() for name in _FOLDERS}
     pathologies = {}
+    undrawn: list[str] = []
     for patient in tqdm(patients, desc="compare", unit="patient", disable=None):
         reference = _judged(experts[patient](), patient, config.slices)
+        if not reference.scan.labelled.any():
+            undrawn.append(patient)
+            continue
         pathologies[patient] = reference.scan.provenance.pathology
         if reference.scan.labels is not None:
             seen["reference"] |= set(reference.scan.labels.ravel().tolist())
@@ -75,6 +79,12 @@ def compare(config: Config, workdir: pathlib.Path) -> Comparison:
             labels = labels_on(files[name][patient], reference, maps[name], key=f"labels_{name}")
             seen[name] |= set(labels.ravel().tolist())
             records[name] += challenge_records(reference.scan, label_regions(labels))
+    if undrawn:
+        unmatched = unmatched._replace(undrawn=tuple(undrawn))
+        _LOG.warning(
+            "the expert drew nothing in %s, which is left out; --config.slices=all judges it",
+            ", ".join(undrawn),
+        )
     structures = comparable([_told(maps[name], seen[name]) for name in _FOLDERS])
     _LOG.info("compared: %s", ", ".join(structures))
     kept = {

@@ -11,6 +11,7 @@ from acsnet_jax import prior, report
 from acsnet_jax.correction import Corrector, lost_message, lost_slices
 from acsnet_jax.correction.labels import FileSummary, LabelFileOptions, Order, correct_labels
 from acsnet_jax.correction.results import Results, total_text
+from acsnet_jax.files import sha256
 from acsnet_jax.io.masks import find_masks, geometry_notes, parse_labels, read_labels
 from acsnet_jax.io.stack import check_choice
 from acsnet_jax.training.settings import Config
@@ -73,7 +74,8 @@ def correct_files(
 ) -> list[FileSummary]:
     """Write ``NAME.nii.gz`` and ``NAME.json`` of each file, and ``corrections.csv`` of all.
 
-    A file that was corrected before, with the same settings, is passed over. A bad file does not
+    A file that was corrected before, with the same settings, is passed over unless it has changed.
+    A bad file does not
     stop the others.
 
     Args:
@@ -92,13 +94,14 @@ def correct_files(
     failed = []
     for name, path in tqdm(files.items(), desc="correct", unit="file", disable=None):
         try:
-            summary = results.find(name)
+            digest = sha256(path)
+            summary = results.find(name, digest=digest)
             if summary is None:
                 stack = read_labels(path, axis=options.axis)
                 for note in geometry_notes(stack, asked=options.axis):
                     _LOG.warning("%s: %s", name, note)
                 corrected = correct_labels(stack, corrector, options, name=name)
-                summary = results.write(name, corrected, stack)
+                summary = results.write(name, corrected, stack, digest=digest)
                 if lost := lost_slices(corrected.certificates):
                     _LOG.warning("%s: %s", name, lost_message(lost))
             else:

@@ -9,10 +9,11 @@ from acsnet_jax import report
 from acsnet_jax.io import prepare as preparation
 from acsnet_jax.io import read_scan, write_scan
 from acsnet_jax.io.pseudonym import key_file
+from acsnet_jax.io.stack import check_choice
 from acsnet_jax.synthesis.phantom import make_cohort, write_dicom
 from acsnet_jax.training.cohort import CohortOptions
 from acsnet_jax.training.settings import Config, from_config
-from acsnet_jax.types import InputError
+from acsnet_jax.types import InputError, Modality
 
 _LOG = logging.getLogger(__name__)
 _SHOWN = 4
@@ -27,7 +28,9 @@ def prepare(config: Config, workdir: pathlib.Path) -> None:
     Raises:
         InputError: no scan can be read, or some were left out (after the others are written).
     """
-    data = config.data
+    data = from_config(CohortOptions, config.data)
+    if config.modality:
+        check_choice("config.modality", config.modality, Modality)
     if data.format == "phantom":
         scans = make_cohort(
             data.patients, data.seed, modality=config.modality or "lge", size=data.image_size
@@ -49,7 +52,7 @@ def prepare(config: Config, workdir: pathlib.Path) -> None:
             workdir,
             modality=config.modality or None,
             slice_order=data.slice_order,
-            label_map=from_config(CohortOptions, data).values_of(data.format),
+            label_map=data.values_of(data.format),
             key=key_file(data.pseudonym_key, workdir),
             progress=True,
         )

@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from acsnet_jax.types import check_bool
+
 MaskLike = Bool[Array | np.ndarray, "*batch height width"]
 
 
@@ -58,8 +60,12 @@ def overlap(prediction: MaskLike, truth: MaskLike) -> Overlap:
 
     Returns:
         One number of each measure per mask.
+
+    Raises:
+        InputError: masks are not of type bool.
     """
     prediction, truth = jnp.asarray(prediction), jnp.asarray(truth)
+    check_bool(prediction, truth)
     true_positive = _count(prediction & truth)
     false_positive = _count(prediction & ~truth)
     false_negative = _count(~prediction & truth)
@@ -107,6 +113,11 @@ def stack_dice(
     prediction: Bool[np.ndarray, "slices height width"],
     truth: Bool[np.ndarray, "slices height width"],
 ) -> float:
-    """Dice over all slices together, on the host: 1 if both masks are empty, 0 if one is."""
+    """Dice over all slices together, on the host: 1 if both masks are empty, 0 if one is.
+
+    Raises:
+        InputError: masks are not of type bool.
+    """
+    check_bool(prediction, truth)
     total = np.count_nonzero(prediction) + np.count_nonzero(truth)
     return 2 * np.count_nonzero(prediction & truth) / total if total else 1.0

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from scipy import ndimage
 
 from acsnet_jax.ops.host import boundary
-from acsnet_jax.types import Spacing
+from acsnet_jax.types import Spacing, check_bool
 
 
 class SurfaceDistance(NamedTuple):
@@ -53,10 +53,14 @@ def surface_distance(
     Returns:
         Distances in mm; both are the image diagonal if one mask is empty; None if both are.
 
+    Raises:
+        InputError: masks are not of type bool.
+
     References:
         Heimann et al., IEEE Trans Med Imaging 28(8), 2009: the definitions used in segmentation
         challenges (the mean pools the points of both outlines).
     """
+    check_bool(prediction, truth)
     if not prediction.any() and not truth.any():
         return None
     if not prediction.any() or not truth.any():

@@ -108,8 +108,8 @@ def masks_to_working(
 ) -> Bool[np.ndarray, "slices height2 width2"]:
     """Bring masks of the scan's own grid to the working grid; no mask vanishes.
 
-    A pixel is in the mask if at least half of it is; in a speck of less than a pixel, if its share
-    is at least half of the largest.
+    A pixel is in the mask if its share is at least half of the largest of its slice: half of the
+    pixel, unless all of the mask is thinner than one.
     """
     turned = apply_turn(masks.astype(np.float32), grid.turn)
     shares = resample(turned, _turned_spacing(grid), grid.shape, grid.spacing_mm)

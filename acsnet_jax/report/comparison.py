@@ -214,6 +214,7 @@ def unmatched_text(unmatched: Unmatched) -> dict[str, str]:
         "only_b": "In B, not in the reference",
         "without_a": "In the reference, not in A",
         "without_b": "In the reference, not in B",
+        "undrawn": "In the reference, nothing drawn",
     }
     found = {names[key]: ", ".join(ids) for key, ids in unmatched._asdict().items() if ids}
     return found or {"Left out": "nobody"}

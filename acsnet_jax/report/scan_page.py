@@ -448,6 +448,7 @@ def certificate_words(certificate: Certificate) -> str:
     words = {
         Route.UNTOUCHED: "As the network drew it.",
         Route.CLEANED: f"Islands or extra holes were dropped{reason}.",
+        Route.RESAMPLED: f"Drawn again on the grid of the correction{reason}.",
         Route.REDECODED: f"Replaced by the autoencoder's reconstruction{reason}.",
         Route.MOVED: f"Moved {certificate.alpha:.0%} of the way to a plausible shape{reason}.",
         Route.STAND_IN: f"Replaced by the nearest plausible shape that fits this grid{reason}.",

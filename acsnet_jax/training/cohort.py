@@ -18,6 +18,9 @@ from acsnet_jax.training.distributed import is_first
 from acsnet_jax.training.spill import Spill
 from acsnet_jax.types import InputError, Label, Modality, Scan
 
+_TRAINED = ("checkpoints", "lv", "myo", "autoencoder", "networks")
+"""What lies beside a ``split.json`` once networks were trained."""
+
 _REFERENCES = 20  # phantoms that lend cine scans their histogram
 _OTHER_SEED = 2**20  # added, so that they are no patients of a cohort of phantoms
 
@@ -29,10 +32,10 @@ class CohortOptions:
     Attributes:
         format: "phantom", or a reader's name: "dicom", "nifti", "sunnybrook", "acdc", "emidec",
             "store".
-        root: the cohort's folder; ignored for phantoms.
+        root: the cohort's folder; None for phantoms.
         cine_format: format of a further cohort of cine scans for training; None for none.
             "phantom" joins phantoms only: no real cohort is mixed with made-up patients.
-        cine_root: its folder; ignored for phantoms.
+        cine_root: its folder; None for phantoms.
         patients: number of phantoms in the cohort.
         cine_patients: number of phantoms in the cine cohort.
         image_size: height and width of the phantoms, in pixels.
@@ -67,6 +70,27 @@ class CohortOptions:
     memory_gb: float | None = None
     pseudonym_key: str | None = None
     label_map: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that cannot be, and folders that nothing would read."""
+        wrong = {
+            "patients": self.patients < 1 and "1 or more",
+            "cine_patients": self.cine_patients < 1 and "1 or more",
+            "seed": self.seed < 0 and "0 or more",
+            "test_fraction": not 0 < self.test_fraction <= 1 and "above 0 and at most 1",
+            "cine_test_fraction": not 0 <= self.cine_test_fraction <= 1 and "from 0 to 1",
+            "memory_gb": self.memory_gb is not None and self.memory_gb <= 0 and "above 0",
+        }
+        for name, wanted in wrong.items():
+            if wanted:
+                raise InputError(f"data.{name} is {getattr(self, name)}: give {wanted}")
+        for part in ("", "cine_"):
+            root, fmt = getattr(self, f"{part}root"), getattr(self, f"{part}format")
+            if root and fmt in (None, "phantom"):
+                raise InputError(
+                    f"data.{part}root is {root}, and data.{part}format {fmt!r} reads no folder: "
+                    f"say what lies there with --config.data.{part}format=FORMAT"
+                )
 
     def values_of(self, fmt: str) -> dict[int, int] | None:
         """What the values of labels mean in a format, as `acsnet_jax.io.iter_cohort` takes it.
@@ -128,7 +152,7 @@ def load(data: CohortOptions, workdir: pathlib.Path) -> Cohort:
     cine_held_out = set()
     if extra and data.cine_test_fraction > 0:
         cine_held_out = split([scan.id for scan in extra], data.cine_test_fraction, data.seed)
-    train = [scan for scan in scans if scan.id not in held_out]
+    train = [scan for scan in scans if scan.id not in held_out | cine_held_out]
     train += of_others(extra, cine_held_out | held_out)
     test = [scan for scan in divided if scan.id in held_out]
     cine_test = [scan for scan in extra if scan.id in cine_held_out]
@@ -155,6 +179,12 @@ def read_labelled(
     key = key_file(data.pseudonym_key, workdir)
     both = _read(data, "lge", key, spill), _read_cine(data, key, spill)
     scans, cine = ([scan for scan in part if scan.labelled.any()] for part in both)
+    for scan in scans:
+        if len(scan.image) == 1:
+            raise InputError(
+                f"scan {scan.id} is a single slice, which has no volume to be judged by: give the "
+                "whole short-axis stack, or take it out of the cohort"
+            )
     for scan in cine:
         if scan.modality != "cine":
             raise InputError(
@@ -281,10 +311,14 @@ def _held_out(scans: list[Scan], data: CohortOptions, workdir: pathlib.Path) -> 
     if path.exists():
         known = read_division(path)
         if sorted([*known.train, *known.test]) != ids:
-            raise InputError(
-                f"{path} divides another cohort; use another --workdir or remove the file"
-            )
+            raise InputError(f"{path} divides another cohort: use another --workdir")
         return set(known.test)
+    trained = [name for name in _TRAINED if (workdir / name).exists()]
+    if trained:
+        raise InputError(
+            f"{path} is missing, and {workdir / trained[0]} was trained on a division that is not "
+            "known any more: use another --workdir"
+        )
     test = split(ids, data.test_fraction, data.seed)
     record = {
         "seed": data.seed,

@@ -125,6 +125,19 @@ def test_where_no_member_fits_the_slice_is_lost_and_the_others_stand(corrector, 
     assert lost_slices([kept, lost, cleaned]) == [1]
 
 
+def test_a_notch_that_the_working_grid_does_not_see_is_drawn_again(corrector):
+    """Half the pixel: a cut of one pixel fails on the file's grid alone."""
+    fine, pixels = (180, 180), (0.75, 0.75)
+    rows, columns = np.indices(fine)
+    radius = 0.75 * np.hypot(rows - 89, columns - 93)
+    given = ((radius <= 30) & (radius > 20))[None]
+    given[0, 89, (columns[0] > 93 + 32)] = False
+    found = correct_native(given, grid_over(fine, pixels, SPACING), corrector)
+    (one,) = certify(found, pixels, scan_id="x", kept=np.ones(1, bool), scar_moved_mm3=None)
+    assert one.failed_before and one.pixels_changed and one.valid_after
+    assert one.route is Route.RESAMPLED
+
+
 def test_a_prediction_is_judged_where_it_was_predicted_too(corrector):
     """An island that smoothing swallows on the way to the native grid still counts as a failure."""
     working = ring()

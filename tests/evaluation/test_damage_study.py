@@ -5,6 +5,7 @@ import dataclasses
 import json
 import math
 
+import jax.numpy as jnp
 import matplotlib.image
 import numpy as np
 import pytest
@@ -73,6 +74,19 @@ def test_a_scan_in_which_nothing_is_found_counts(bundle):
     assert both.scan_ids == ("ring",) * 5 + ("dark",) * 5
     assert both.predicted[:5].any(axis=(1, 2)).all() and not both.predicted[5:].any()
     assert both.expert.any(axis=(1, 2)).all()
+
+
+def test_slices_that_stage_1_missed_count(bundle):
+    """It finds something in a corner: the window is that of the heart all the same."""
+    scan = make_scan()
+
+    def astray(images):
+        return jnp.roll(bundle.localise(images), images.shape[-1] // 2, axis=(-2, -1))
+
+    lost = predict_slices([scan], dataclasses.replace(bundle, localise=astray))
+    found = predict_slices([scan], bundle)
+    assert lost.scan_ids == found.scan_ids
+    assert lost.expert.sum() == found.expert.sum()
 
 
 def test_every_condition_is_scored_by_every_method(compared, slices):

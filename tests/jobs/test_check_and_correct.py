@@ -249,6 +249,19 @@ def test_added_myocardium_overwrites_other_labels():
     np.testing.assert_array_equal(relabelled, [[[2, 2, 0, 3, 1]]])
 
 
+def test_what_the_wall_leaves_to_the_cavity_is_blood():
+    """A ring one pixel thinner on both sides; one pixel of its cavity has no label."""
+    rows, columns = np.indices((40, 40))
+    radius = np.hypot(rows - 20, columns - 20)
+    before, after = (radius < 16) & (radius >= 8), (radius < 15) & (radius >= 9)
+    values = np.where(before, 2, np.where(radius < 8, 1, 0)).astype(np.uint8)
+    values[20, 20] = 0
+    found = labels.relabelled(values[None], before[None], after[None], LABELS)[0]
+    assert (found[(radius < 9) & (radius >= 8)] == 1).all() and found[20, 20] == 0
+    assert (found[(radius < 16) & (radius >= 15)] == 0).all()
+    assert (found[after] == 2).all()
+
+
 def test_the_order_of_the_axes_changes_nothing(corrected):
     root, _, _ = corrected
     one, other = (read_labels(root / "out" / f"{name}.nii.gz") for name in ("a", "sub/turned"))
@@ -300,6 +313,16 @@ def test_a_second_run_passes_over_what_is_finished(corrected, corrector):
         with pytest.raises(InputError, match="3 of 3 files could not be corrected"):
             run(files, system, asked, root / "out")
     assert {p: p.stat().st_mtime_ns for p in (root / "out").rglob("*.nii.gz")} == after
+
+
+def test_a_file_that_has_changed_is_corrected_again(tmp_path, corrector):
+    settings, path = LabelFileOptions(labels=LABELS), tmp_path / "in" / "m.nii.gz"
+    for outer in (24.0, 28.0):
+        save(path, np.stack([draw("valid", outer)] * 3))
+        run(label_files(tmp_path / "in"), corrector, settings, tmp_path / "out")
+        np.testing.assert_array_equal(
+            read_labels(tmp_path / "out" / "m.nii.gz").values, read_labels(path).values
+        )
 
 
 @pytest.mark.parametrize("order", ["apex_first", "base_first"])

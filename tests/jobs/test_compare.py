@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from label_folders import VOXEL_ML, heart, save
 
+from acsnet_jax.io.label_sets import LabelMap
 from acsnet_jax.jobs.compare import compare
 from acsnet_jax.types import InputError
 from configs import compare as compare_config
@@ -118,10 +119,24 @@ def test_who_is_left_out_is_listed(folders, caplog):
     save(folders / "b" / "q.nii.gz", heart())
     found = compare(configured(folders), folders / "out")
     assert found.patients == ["p1", "p3", "p4"]
-    assert found.unmatched == ((), ("q",), (), ("p2",))
+    assert found.unmatched == ((), ("q",), (), ("p2",), ())
     assert "In the reference, not in B: p2" in caplog.text
     page = (folders / "out" / "report.html").read_text(encoding="utf-8")
     assert "In B, not in the reference" in page
+
+
+def test_a_patient_in_whom_the_expert_drew_nothing_costs_no_other(folders, caplog):
+    save(folders / "reference" / "p2.nii.gz", np.zeros_like(heart()))
+    found = compare(configured(folders), folders / "out")
+    assert found.patients == ["p1", "p3", "p4"] and found.unmatched.undrawn == ("p2",)
+    assert "drew nothing in p2" in caplog.text and "config.slices=all" in caplog.text
+    page = (folders / "out" / "report.html").read_text(encoding="utf-8")
+    assert "In the reference, nothing drawn" in page
+
+
+def test_what_all_other_values_mean_is_told_too():
+    assert LabelMap({5: 1}, 2).told == {1, 2}
+    assert LabelMap({5: 1}).told == {1} and LabelMap().told is None
 
 
 def test_what_a_tool_does_not_tell_is_not_compared(folders):

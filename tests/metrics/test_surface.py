@@ -1,11 +1,19 @@
 import math
 
+import jaxtyping
 import numpy as np
 import pytest
 from scipy.spatial import KDTree
 from scipy.spatial.distance import directed_hausdorff
 
-from acsnet_jax.metrics import hausdorff_mm, mean_surface_distance_mm, surface_distance
+from acsnet_jax.metrics import (
+    dice,
+    hausdorff_mm,
+    mean_surface_distance_mm,
+    stack_dice,
+    surface_distance,
+)
+from acsnet_jax.types import InputError
 
 SPACING = (1.5, 0.8)
 
@@ -59,6 +67,15 @@ def test_empty_masks_are_left_out_or_cost_the_diagonal():
     for pair in ((empty, mask), (mask, empty)):
         assert hausdorff_mm(*pair, SPACING) == pytest.approx(diagonal)
         assert mean_surface_distance_mm(*pair, SPACING) == pytest.approx(diagonal)
+
+
+@pytest.mark.parametrize("measure", [dice, stack_dice, hausdorff_mm])
+def test_labels_are_no_masks(measure, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # which asks first in tests
+    labels = np.ones((20, 20), np.uint8)
+    more = [SPACING] if measure is hausdorff_mm else []
+    with pytest.raises(InputError, match=r"masks are uint8, not bool.*mask > 0"):
+        measure(labels, labels, *more)
 
 
 def test_a_mask_at_the_border_has_its_boundary_there():

@@ -144,6 +144,16 @@ def test_a_patient_who_is_held_out_has_no_cine_in_training(read, scans, tmp_path
     assert held_out.id not in ids(cohort.train)
 
 
+def test_a_patient_of_the_held_out_cine_has_no_lge_in_training(read, scans, tmp_path):
+    lge = [scan for scan in scans if scan.modality == "lge"]
+    cine = [scan for scan in scans if scan.modality == "cine"]
+    trained = load(read(lge), tmp_path / "alone").train
+    same = [one.replace(id=two.id) for one, two in zip(cine, trained, strict=False)]
+    data = dataclasses.replace(read(lge, same), cine_test_fraction=0.5)
+    cohort = load(data, tmp_path / "both")
+    assert cohort.cine_test and not {*ids(cohort.cine_test)} & {*ids(cohort.train)}
+
+
 def test_a_cohort_of_cine_scans_has_no_lge(read, scans, tmp_path):
     with pytest.raises(InputError, match=rf"cine: scan {scans[2].id} is late enhancement"):
         load(read(scans[:2], scans[1:3]), tmp_path)
@@ -193,11 +203,49 @@ def test_the_split_of_another_cohort_is_refused(read, scans, tmp_path):
         load(read(scans[:-1]), tmp_path)
 
 
+def test_networks_are_not_judged_by_a_division_drawn_after_them(read, scans, tmp_path):
+    load(read(scans), tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    load(read(scans), tmp_path)
+    (tmp_path / "split.json").unlink()
+    with pytest.raises(InputError, match=r"split\.json is missing.*checkpoints.*--workdir"):
+        load(read(scans), tmp_path)
+    assert not (tmp_path / "split.json").exists()
+
+
+def test_a_single_labelled_slice_is_refused_before_anything_is_trained(read, scans, tmp_path):
+    one = scans[0]
+    parts = {name: getattr(one, name)[:1] for name in ("image", "labels", "labelled")}
+    parts["labelled"] = np.ones(1, bool)
+    alone = one.replace(**parts, positions_mm=one.positions_mm[:1], file_order=np.arange(1))
+    with pytest.raises(InputError, match=f"scan {one.id} is a single slice"):
+        load(read([alone, *scans[1:]]), tmp_path)
+
+
 @pytest.mark.parametrize("prefix", ["", "cine_"])
 def test_a_format_needs_its_folder(prefix, tmp_path):
     phantoms = CohortOptions(patients=2, image_size=96)
     with pytest.raises(InputError, match=rf"--config\.data\.{prefix}root=DIR"):
         load(dataclasses.replace(phantoms, **{f"{prefix}format": "emidec"}), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"root": "mine"}, r"data\.root is mine.*--config\.data\.format=FORMAT"),
+        ({"cine_root": "mine"}, r"data\.cine_root is mine.*data\.cine_format=FORMAT"),
+        ({"cine_root": "mine", "cine_format": "phantom"}, r"data\.cine_root"),
+        ({"patients": 0}, r"data\.patients is 0: give 1 or more"),
+        ({"seed": -1}, r"data\.seed is -1"),
+        ({"test_fraction": 25.0}, r"data\.test_fraction is 25\.0: give above 0 and at most 1"),
+        ({"test_fraction": 0.0}, r"data\.test_fraction"),
+        ({"cine_test_fraction": -0.5}, r"data\.cine_test_fraction"),
+        ({"memory_gb": -1.0}, r"data\.memory_gb"),
+    ],
+)
+def test_what_cannot_be_is_refused(options, words):
+    with pytest.raises(InputError, match=words):
+        CohortOptions(**options)
 
 
 def test_a_missing_folder_is_bad_input(tmp_path):
