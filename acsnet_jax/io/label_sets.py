@@ -51,7 +51,8 @@ class LabelMap(NamedTuple):
         """The labels that it leads to; None if the files have to say."""
         if self.values is None:
             return None
-        return frozenset(self.values.values()) | ({self.others} - {None})
+        others = () if self.others is None else (self.others,)
+        return frozenset({*self.values.values(), *others})
 
 
 class LabelGrid(NamedTuple):

@@ -197,8 +197,9 @@ def _outcome(case: ScarCase, marking: ScarRule) -> _Outcome:
     numbers = burden(scar, case.probability, *grid)
     if case.dark.any():
         scar |= told_no_reflow(case.dark, scar, case.probability, case.myocardium, marking)
-    volumes = (volume_ml(one, case.positions_mm, case.spacing_mm) for one in (case.drawn, scar))
-    return _Outcome(stack_dice(scar, case.drawn), *volumes, *numbers)
+    drawn_ml = volume_ml(case.drawn, case.positions_mm, case.spacing_mm)
+    found_ml = volume_ml(scar, case.positions_mm, case.spacing_mm)
+    return _Outcome(stack_dice(scar, case.drawn), drawn_ml, found_ml, *numbers)
 
 
 def _best_limits(
