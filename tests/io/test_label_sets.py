@@ -36,7 +36,7 @@ def test_patients_go_by_the_name_of_the_file_or_of_its_folder(tmp_path):
 def test_label_maps():
     found = parse_label_map("1:blood_pool, 500:myocardium,7:enhancement,other:background", key="k")
     assert found == LabelMap({1: 1, 500: 2, 7: 3}, 0)
-    assert found.told == {1, 2, 3}
+    assert found.told == {0, 1, 2, 3}
     assert parse_label_map("", key="k") == OURS and OURS.told is None
     for text, word in (
         ("1:lung", "'1:lung'"),
