@@ -113,3 +113,25 @@ def test_nothing_to_draw_is_an_error(tmp_path):
     with pytest.raises(InputError, match="violations"):
         violations([], tmp_path / "violations.png")
     assert not list(tmp_path.iterdir())
+
+
+def test_masks_lie_in_the_picture_where_they_lie_in_the_slice(make_segmentation, tmp_path):
+    """Enhancement in each quarter of the wall, against a picture without any."""
+    whole = make_segmentation(labelled=False, slices=1)
+    rows, columns = (x - x[whole.myocardium].mean() for x in np.indices(whole.core.shape)[1:])
+
+    def picture(mask):
+        drawn = dataclasses.replace(whole, enhancement=mask, core=mask)
+        overlay(drawn, tmp_path / "overlay.png", title="a")
+        return matplotlib.image.imread(tmp_path / "overlay.png")[..., :3]
+
+    plain = picture(np.zeros_like(whole.core))
+    found = {}
+    for down in (-1, 1):
+        for right in (-1, 1):
+            quarter = whole.myocardium & (down * rows > 0) & (right * columns > 0)
+            changed = np.argwhere(np.abs(picture(quarter) - plain).sum(axis=-1) > 0.1)
+            found[down, right] = changed.mean(axis=0)
+    for side in (-1, 1):
+        assert found[-1, side][0] < found[1, side][0] - 5
+        assert found[side, -1][1] < found[side, 1][1] - 5

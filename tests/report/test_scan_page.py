@@ -330,6 +330,40 @@ def test_an_empty_segmentation_and_nominal_distances_are_said(make_segmentation,
     assert features(empty).scar_fraction is None
 
 
+def test_what_a_reader_should_know_is_on_the_page(make_segmentation, tmp_path):
+    """All of the wall is scar: nothing tells what is dark in it."""
+    segmentation = make_segmentation(labelled=False)
+    wall = segmentation.myocardium
+    one = dataclasses.replace(segmentation, enhancement=wall.copy(), core=wall.copy())
+    notes = features(one).notes
+    assert any("no-reflow is not in the infarct" in note for note in notes)
+    text = html.unescape(write(tmp_path / "report.html", one))
+    assert all(note in text for note in notes)
+    infarct, *_, dark = (
+        row for row in feature_rows(assess(one)) if row.name in ("Infarct, mass", "No-reflow, mass")
+    )
+    assert infarct.note.startswith("enhancement alone") and dark.value == "not available"
+
+
+def test_one_dark_pixel_leaves_the_heart_its_levels(make_segmentation, tmp_path):
+    """As padding does, or the floor of signed phase-sensitive images."""
+
+    def levels(scan):
+        write(tmp_path / "report.html", dataclasses.replace(segmentation, scan=scan))
+        url = re.search(r"data:image/png;base64,([^\"]+)", (tmp_path / "report.html").read_text())
+        assert url is not None
+        picture = Image.open(io.BytesIO(base64.b64decode(url[1])))
+        return len(np.unique(np.asarray(picture)))
+
+    segmentation = make_segmentation(labelled=False)
+    noise = np.random.default_rng(0).uniform(0, 400, segmentation.scan.image.shape)
+    noise = noise.astype(np.float32)
+    padded = noise.copy()
+    padded[:, 0, 0] = -32768
+    whole, dark = (segmentation.scan.replace(image=image) for image in (noise, padded))
+    assert levels(dark) > 0.9 * levels(whole) > 100
+
+
 def test_twenty_large_slices_stay_below_five_megabytes(make_segmentation, tmp_path):
     segmentation = make_segmentation(slices=20)
     rng = np.random.default_rng(2)

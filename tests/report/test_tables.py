@@ -66,15 +66,21 @@ def test_a_range_of_signed_numbers_is_read_without_doubt():
     assert rows["LV", "as drawn", "Pred (mL)"][6] == "97.0 (90.0-104.0)"
 
 
+def name_of(segmentation, number):
+    return dataclasses.replace(segmentation, scan=segmentation.scan.replace(id=f"p{number}"))
+
+
 def test_presence_counts_patients_and_slices(make_segmentation):
     scarred, healthy = make_segmentation("a"), make_segmentation("b", scar=False)
     missed = dataclasses.replace(scarred, enhancement=healthy.enhancement, core=healthy.core)
     alarm = dataclasses.replace(healthy, enhancement=scarred.enhancement, core=scarred.core)
-    records = evaluate([missed, alarm], Inference())
+    several = [missed, scarred, scarred, alarm, alarm, healthy, healthy, healthy]
+    records = evaluate([name_of(one, k) for k, one in enumerate(several)], Inference())
     table = presence_text(table1(records.slices), table2(records.volumes))
     assert len(set(table.header)) == len(table.header)
-    assert table.rows[0] == ("Enhancement", "1", "1", "1", "1", "4", "4", "4", "4")
-    assert table.rows[2] == ("MYO", "2", "0", "0", "0", "8", "0", "0", "0")
+    assert table.header[1:4] == ("Patients with it", "Patients missed", "Patients without")
+    assert table.rows[0] == ("Enhancement", "3", "1", "5", "2", "12", "4", "20", "8")
+    assert table.rows[2] == ("MYO", "8", "0", "0", "0", "32", "0", "0", "0")
 
 
 def test_csv_keeps_base_units_and_counts(make_segmentation, tmp_path):
