@@ -1,6 +1,7 @@
 """The held-out patients that a system is judged on, divided as its training was."""
 
 import dataclasses
+import logging
 import pathlib
 
 from acsnet_jax.files import write_text
@@ -9,6 +10,8 @@ from acsnet_jax.preprocess.orient import TURNS, turned_scan
 from acsnet_jax.training.cohort import Cohort, CohortOptions, load, read_division
 from acsnet_jax.training.cohort import split as held_out_of
 from acsnet_jax.types import InputError
+
+_LOG = logging.getLogger(__name__)
 
 
 def load_held_out(
@@ -53,6 +56,12 @@ def load_held_out(
             )
     if split and not data.pseudonym_key and (pathlib.Path(split) / KEY_FILE).exists():
         data = dataclasses.replace(data, pseudonym_key=str(pathlib.Path(split) / KEY_FILE))
+    if not split and data.test_fraction < 1:
+        _LOG.warning(
+            "no --config.split: who is held out is drawn here from seed and share; a bundle that "
+            "was trained on another division of this cohort, or on all of it, has seen some of "
+            "these: give the folder of its training run"
+        )
     cohort = load(data, workdir)
     if turn:
         turned = [turned_scan(scan, turn) for scan in cohort.test]

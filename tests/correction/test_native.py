@@ -138,6 +138,14 @@ def test_a_notch_that_the_working_grid_does_not_see_is_drawn_again(corrector):
     assert one.route is Route.RESAMPLED
 
 
+def test_specks_at_both_borders_of_a_large_picture_are_measured(corrector):
+    mask = np.zeros((1, 960, 960), bool)
+    mask[0, 400:490, 400:490] = ring()
+    assert valid_stack(mask, PIXELS, corrector.thresholds).all()
+    mask[0, 5, 5] = mask[0, 950, 950] = True
+    assert not valid_stack(mask, PIXELS, corrector.thresholds).any()
+
+
 def test_a_prediction_is_judged_where_it_was_predicted_too(corrector):
     """An island that smoothing swallows on the way to the native grid still counts as a failure."""
     working = ring()

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import logging
 
 import numpy as np
 import pytest
@@ -41,12 +42,17 @@ def test_another_division_than_the_one_that_is_there_is_refused(run, tmp_path):
         load_held_out(DATA, tmp_path / "out", split=str(other))
 
 
-def test_a_division_that_is_there_is_that_of_the_config(run, tmp_path):
+def test_a_division_that_is_there_is_that_of_the_config(run, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(logging.getLogger("acsnet_jax"), "propagate", True)
     folder, ids = run
     everyone = dataclasses.replace(DATA, test_fraction=1.0)
     with pytest.raises(InputError, match=r"test_fraction and seed.*--config\.split="):
         load_held_out(everyone, folder)
+    caplog.clear()
     assert [scan.id for scan in load_held_out(DATA, folder, split=str(folder)).test] == ids[3:]
+    assert not caplog.text
+    load_held_out(DATA, tmp_path / "drawn")
+    assert "no --config.split" in caplog.text and "has seen some of these" in caplog.text
     for _ in range(2):
         assert len(load_held_out(everyone, tmp_path / "all").test) == 4
 

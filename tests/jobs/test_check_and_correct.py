@@ -438,8 +438,9 @@ def test_a_lost_slice_is_told_and_costs_no_other(tmp_path, corrector, monkeypatc
     with caplog.at_level(logging.INFO):
         (summary,) = run(files, system, settings, tmp_path / "out")
     assert (summary.lost, summary.left_out, summary.valid_after) == (3, 0, 2)
+    assert summary.changed == summary.volume_changed_mm3 == 0
     assert "lost slices 2, 3, 6 (from 1)" in caplog.text
-    assert "3 lost, 2 valid after" in caplog.text
+    assert "0 corrected, 0 left out, 3 lost, 2 valid after" in caplog.text
     values = read_labels(tmp_path / "out" / "a.nii.gz").values
     lost = np.isin(KINDS, BAD)
     assert not mask_of(values, LABELS)[lost].any()
