@@ -53,7 +53,7 @@ def valid_stack(
     if not masks.any():
         return np.zeros(len(masks), bool)
     spacing, limits = as_leaves(spacing_mm), as_leaves(thresholds)
-    found = [anatomy.is_valid(part, spacing, limits) for part in parts(occupied_window(masks))]
+    found = [_valid(part, spacing, limits) for part in parts(occupied_window(masks))]
     return joined(found, len(masks))
 
 
@@ -74,6 +74,13 @@ def kept_slices(masks: MaskStack, max_change: float) -> Bool[np.ndarray, "slices
         max_change=np.float32(max_change),
     )
     return np.asarray(kept)[: len(masks)]
+
+
+def _valid(masks, spacing_mm, thresholds):
+    """Of few masks by the program of `measure_stack`: one more costs a second in every process."""
+    if len(masks) > _FEW:
+        return anatomy.is_valid(masks, spacing_mm, thresholds)
+    return ~np.any(_measured(masks, spacing_mm, thresholds)[1], axis=1)
 
 
 @jax.jit

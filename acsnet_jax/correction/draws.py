@@ -3,11 +3,12 @@
 Stacks are ``[slices, height, width]`` on the corrector's working grid.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Bool, Float32, Float64, Shaped
 
 from acsnet_jax.correction.check import parts
 from acsnet_jax.correction.corrector import Corrector
@@ -17,7 +18,7 @@ from acsnet_jax.preprocess.crop import crop_or_pad
 from acsnet_jax.types import MaskStack, Spacing
 
 _HALVINGS = 3
-_BLOCK = 64  # codes that are decoded at once
+_BLOCK = 64  # codes that are decoded, and masks that are checked, at once
 
 
 class ShapeChanges(NamedTuple):
@@ -112,19 +113,20 @@ def _decoded(
     """Shapes of codes, and whether each satisfies delta."""
     masks = _decode(codes, corrector)
     is_valid, _ = corrector.delta(spacing_mm)
-    valid = np.concatenate([np.asarray(is_valid(part)) for part in parts(masks)])[: len(masks)]
-    return masks, valid
+    return masks, _in_blocks(is_valid, masks)
 
 
 def _decode(
     codes: Float32[np.ndarray, "n latent"], corrector: Corrector
 ) -> Bool[np.ndarray, "n size size"]:
+    return _in_blocks(corrector.decode, codes)
+
+
+def _in_blocks(function: Callable, rows: Shaped[np.ndarray, "n ..."]) -> Any:
     """In blocks of one length, so that one program serves every stack."""
-    padded = np.concatenate([codes, np.zeros((-len(codes) % _BLOCK, codes.shape[1]), codes.dtype)])
-    blocks = np.split(padded, len(padded) // _BLOCK)
-    return np.concatenate([np.asarray(corrector.decode(jnp.asarray(x))) for x in blocks])[
-        : len(codes)
-    ]
+    filling = np.zeros((-len(rows) % _BLOCK, *rows.shape[1:]), rows.dtype)
+    blocks = np.split(np.concatenate([rows, filling]), -(-len(rows) // _BLOCK))
+    return np.concatenate([np.asarray(function(jnp.asarray(x))) for x in blocks])[: len(rows)]
 
 
 def _areas(
