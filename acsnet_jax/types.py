@@ -5,6 +5,7 @@ This module imports nothing of the package, so that every other module may impor
 
 import dataclasses
 import enum
+import hashlib
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
@@ -258,6 +259,12 @@ class Scan:
     nifti_grid: NiftiGrid | None = None
     provenance: Provenance = Provenance()
     planes: tuple[DicomPlane, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the intensities and where they lie, to tell a scan from a later one."""
+        parts = (self.image, np.asarray(self.spacing_mm), self.positions_mm)
+        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
 
     def replace(self, **changes) -> "Scan":
         """A copy with some attributes changed."""

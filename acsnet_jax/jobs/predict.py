@@ -47,9 +47,10 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
     """Segment every scan at ``config.input``; one folder a scan in `workdir`, whole or absent.
 
     A scan whose folder is there already is passed over, so that a re-run of the same bundle and
-    options goes on. A bad scan does not stop the others. ``index.html`` and ``index.csv`` hold all
-    scans of `workdir`, worst first. With ``config.overlap``, several scans are read by another
-    process, and assessed and written by further ones, while this one computes.
+    options goes on; one whose pixels have changed since is segmented again. A bad scan does not
+    stop the others. ``index.html`` and ``index.csv`` hold all scans of `workdir`, worst first. With
+    ``config.overlap``, several scans are read by another process, and assessed and written by
+    further ones, while this one computes.
 
     Raises:
         InputError: no input or bundle, `workdir` holds results of another bundle or other options,
@@ -94,7 +95,7 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
             try:
                 scan = reading()
                 folder = workdir / scan.id
-                if folder in begun or folder.exists():
+                if folder in begun or _is_there(folder, scan):
                     _LOG.info("%s: %s is there already", name, folder)
                     continue
                 segmentation = segment(scan, bundle)
@@ -144,6 +145,16 @@ def _check_same(config: Config, workdir: pathlib.Path) -> None:
         raise InputError(
             f"{workdir} holds results of others ({', '.join(differ)} differ): use another --workdir"
         )
+
+
+def _is_there(folder: pathlib.Path, scan: Scan) -> bool:
+    """Whether a folder holds results of a scan, and not of other pixels under the same name."""
+    path = folder / report.FEATURES_FILE
+    if not path.exists():
+        return folder.exists()
+    told = read_json(path, fix=f"remove {folder} and run again")
+    known = told.get("image_sha256") if isinstance(told, dict) else None
+    return known is None or known == scan.digest
 
 
 def _readings(

@@ -1,5 +1,6 @@
 """Tables, figures and the HTML report of a study.
 
+- `FEATURES_FILE`: all numbers of a study, in its folder.
 - `SCHEMA_VERSION`: of ``features.json``.
 - `records_table`: records of an assessment as a table.
 - `rule_strip`: scar rules side by side.
@@ -67,6 +68,7 @@
 
 from acsnet_jax.report.agreement import write_agreement
 from acsnet_jax.report.assessment import (
+    FEATURES_FILE,
     SCHEMA_VERSION,
     records_table,
     rule_strip,
@@ -133,6 +135,7 @@ from acsnet_jax.report.tables import TextTable, aligned, slices_table, write_csv
 
 __all__ = [
     "DATASET_CITATIONS",
+    "FEATURES_FILE",
     "SCHEMA_VERSION",
     "Panel",
     "Picture",

@@ -27,6 +27,9 @@ from acsnet_jax.report.bullseye import bullseyes
 from acsnet_jax.report.tables import TextTable, plain, write_csv
 from acsnet_jax.types import Segmentation
 
+FEATURES_FILE = "features.json"
+"""Of a study's folder."""
+
 SCHEMA = "acsnet_jax.features"
 SCHEMA_VERSION = 2
 """Of ``features.json``; 1 held the first eleven fields alone. Fields may be added within one."""
@@ -49,8 +52,13 @@ def write_assessment(
             ``scar_rules.png`` go.
     """
     scan_id = segmentation.scan.id
-    schema = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, "scan_id": scan_id}
-    write_json({**schema, **json_of(assessment)}, folder / "features.json")
+    schema = {
+        "schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        "scan_id": scan_id,
+        "image_sha256": segmentation.scan.digest,
+    }
+    write_json({**schema, **json_of(assessment)}, folder / FEATURES_FILE)
     write_csv(records_table(scan_id, assessment.slices), folder / "slices.csv")
     write_csv(records_table(scan_id, assessment.segments), folder / "segments.csv")
     write_csv(records_table(scan_id, assessment.rules), folder / "scar_rules.csv")

@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 
+import numpy as np
 import pytest
 from nibabel import loadsave, nifti1
 from test_pipeline import bundle, make_scan
@@ -69,6 +70,21 @@ def test_insertions_are_given_on_the_command_line(config, tmp_path):
         config.rv_insertions_deg = wrong
         with pytest.raises(InputError, match=error):
             predict(config, tmp_path / "out")
+
+
+def test_a_scan_whose_pixels_have_changed_is_segmented_again(config, tmp_path):
+    folder = written(config, tmp_path / "out")
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    predict(config, tmp_path / "out")
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    first = json.loads((folder / "features.json").read_text())
+    shifted = np.roll(make_scan().image, 3, axis=2)
+    image = nifti1.Nifti1Image(shifted.transpose(2, 1, 0), make_scan().affine)
+    loadsave.save(image, tmp_path / "ring.nii.gz")
+    predict(config, tmp_path / "out")
+    second = json.loads((folder / "features.json").read_text())
+    assert first["image_sha256"] != second["image_sha256"]
+    assert (folder / "segmentation.nii.gz").stat().st_mtime_ns > before[folder / "features.json"]
 
 
 FILES = ("segmentation.nii.gz", "features.json", "slices.csv", "certificates.json", "gate.json")
