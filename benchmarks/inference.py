@@ -1,13 +1,14 @@
 """Seconds from a folder of DICOM files to all files of a study: first process, second, and warm.
 
-    python -m benchmarks.inference --bundle=DIR [--studies=20]
+    python -m benchmarks.inference --bundle=DIR [--studies=20] [--steps=20]
 
 Phantoms of about twelve slices are written as DICOM and predicted as `experiments.predict` does it,
 in processes of their own: the first one finds an empty compilation cache, the second what the first
-left there, and the third takes all studies in a row. Each tells how long it took to import, to load
-the bundle, and for every study to read, segment, assess and write it, and how much memory it held
-after it. Two more run the job itself over all studies, once alone and once with a process each that
-reads and that writes beside it, and tell studies a minute and the memory of all of them together.
+left there, and the third takes the first so many (``--steps``) in a row. Each tells how long it
+took to import, to load the bundle, and for every study to read, segment, assess and write it, and
+how much memory it held after it. Two more run the job itself over all studies, once alone and once
+with a process each that reads and that writes beside it, and tell studies a minute and the memory
+of all of them together.
 """
 
 import json
@@ -34,6 +35,7 @@ from configs import predict as predict_config
 
 _BUNDLE = flags.DEFINE_string("bundle", "", "Folder of a trained bundle.")
 _STUDIES = flags.DEFINE_integer("studies", 20, "How many are predicted in a row.")
+_BY_STEP = flags.DEFINE_integer("steps", 20, "Of these, how many are timed step by step.")
 flags.declare_key_flag("out")
 _STARTED = flags.DEFINE_float("started", 0.0, "Be a process that is timed; it began then.")
 _JOB = flags.DEFINE_enum("job", "", ["", "alone", "overlap"], "Run the job over all studies.")
@@ -64,9 +66,11 @@ def main(_) -> None:
                 0, patient, size=_SIZE, spacing_mm=_SPACING_MM, slice_distance_mm=_DISTANCE_MM
             )
             write_dicom(scan, root / "all" / str(patient))
+            if patient < _BY_STEP.value:
+                shutil.copytree(root / "all" / str(patient), root / "some" / str(patient))
         shutil.copytree(root / "all" / "0", root / "one" / "0")
         first, second, many = (
-            _timed(root / name, root / "cache") for name in ("one", "one", "all")
+            _timed(root / name, root / "cache") for name in ("one", "one", "some")
         )
         jobs = {job: _timed(root / "all", root / "cache", job=job) for job in ("alone", "overlap")}
     rows = [_row(name, one) for name, one in (("first", first), ("second", second))]
