@@ -71,15 +71,15 @@ def mark_scar(
 ) -> Bool[np.ndarray, "slices height width"]:
     """Scar by a rule, inside the myocardium.
 
+    A single slice has no volume: of the rule's limits for patients only that of the probability is
+    asked.
+
     Args:
         probability: of enhancement, in [0, 1].
         myocardium: viable and enhanced.
         spacing_mm: (row, column) distance of pixel centres in mm.
         positions_mm: of the slices, see `acsnet_jax.types.Scan`.
         rule: what counts.
-
-    A single slice has no volume: of the rule's limits for patients only that of the probability
-    is asked.
 
     Raises:
         InputError: the rule judges patients and slices are out of order.
