@@ -211,7 +211,7 @@ def write_dicom_sr(
         InputError: the scan's files cannot be referred to.
     """
     sources = read_sources(scan)
-    whole = features.get("no_reflow_volume_ml") is not None
+    whole = features.get("no_reflow_volume_ml") is not None or not features.get("infarct_volume_ml")
     infarct = _INFARCT if whole else _INFARCT._replace(tracking="Infarct, scar alone")
     groups = [
         _measurements(group, quantities, segmentation, sources)

@@ -75,8 +75,7 @@ def correct_files(
     """Write ``NAME.nii.gz`` and ``NAME.json`` of each file, and ``corrections.csv`` of all.
 
     A file that was corrected before, with the same settings, is passed over unless it has changed.
-    A bad file does not
-    stop the others.
+    A bad file does not stop the others.
 
     Args:
         files: label files by name.

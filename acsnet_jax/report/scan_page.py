@@ -299,10 +299,10 @@ def _row(assessment: Assessment, quantity: Quantity) -> Row:
     value = getattr(assessment.features, quantity.field)
     interval = assessment.intervals.get(quantity.field)
     scale, digits = quantity.scale, quantity.digits
-    note = quantity.note
+    note, features = quantity.note, assessment.features
     if value is None:
-        note = assessment.features.not_available.get(quantity.field, note)
-    elif quantity.field == "infarct_mass_g" and assessment.features.no_reflow_mass_g is None:
+        note = features.not_available.get(quantity.field, note)
+    elif quantity.field == "infarct_mass_g" and value and features.no_reflow_mass_g is None:
         note = "enhancement alone: no-reflow could not be looked for"
     return Row(
         quantity.name,
