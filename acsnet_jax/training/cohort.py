@@ -75,7 +75,7 @@ class CohortOptions:
         """Refuse numbers that cannot be, and folders that nothing would read."""
         wrong = {
             "patients": self.patients < 1 and "1 or more",
-            "cine_patients": self.cine_patients < 1 and "1 or more",
+            "cine_patients": self.cine_patients < 0 and "0 or more",
             "seed": self.seed < 0 and "0 or more",
             "test_fraction": not 0 < self.test_fraction <= 1 and "above 0 and at most 1",
             "cine_test_fraction": not 0 <= self.cine_test_fraction <= 1 and "from 0 to 1",
