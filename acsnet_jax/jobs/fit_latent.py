@@ -13,6 +13,7 @@ from acsnet_jax.training.assembly import coders, make_bundle, train_dimension
 from acsnet_jax.training.latent_space import LatentOptions, Selection, select_latent
 from acsnet_jax.training.runs import load_run
 from acsnet_jax.training.settings import Config, from_config
+from acsnet_jax.types import InputError
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,7 +60,16 @@ def select(
 
     Returns:
         The run of the chosen autoencoder, and the number of components.
+
+    Raises:
+        InputError: more folds than patients, before anything is trained.
     """
+    patients = len({scan.id for scan in cohort.train})
+    if not 2 <= selection.folds <= patients:
+        raise InputError(
+            f"config.selection.folds is {selection.folds}, and there are {patients} training "
+            f"patients: give 2 to {patients}"
+        )
     folders = {d: train_dimension(autoencoder, cohort, d) for d in selection.dimensions}
     loaded = {d: load_run(folder) for d, folder in folders.items()}
     spec = loaded[selection.dimensions[0]][0].spec

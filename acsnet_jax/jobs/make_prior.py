@@ -38,6 +38,9 @@ def make_prior(config: Config, workdir: pathlib.Path) -> None:
         FloatingPointError: the autoencoder's loss is not finite; names the step.
     """
     bundle.check_absent(workdir)
+    for name in ("train", "held_out"):
+        if config[name] < 1:
+            raise InputError(f"config.{name} is {config[name]}: give 1 or more shapes")
     spec = from_config(InputSpec, config.spec)
     if spec.myo_spacing_mm is None:
         raise InputError("config.spec.myo_spacing_mm is not set; shapes are drawn at one spacing")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 from acsnet_jax import bundle
 from acsnet_jax.correction import CorrectionOptions
+from acsnet_jax.files import write_text
 from acsnet_jax.models import Autoencoder, Decode, Encode
 from acsnet_jax.pipeline import Inference
 from acsnet_jax.training import cohort as cohorts
@@ -138,5 +139,8 @@ def train_dimension(
         return autoencoder
     config.model.latent = dimension
     folder = autoencoder.with_name(f"{autoencoder.name}_d{dimension}")
+    divided = cohorts.division_folder(autoencoder)
+    if divided is not None:  # it is a run of the same division, by itself too
+        write_text((divided / "split.json").read_text(encoding="utf-8"), folder / "split.json")
     train_and_evaluate(config, folder, cohort=cohort)
     return folder

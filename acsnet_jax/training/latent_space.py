@@ -210,13 +210,14 @@ def select_latent(
     """
     experts = _expert_masks(train, spec)
     masks = experts.masks
+    patients = np.unique([scan.id for scan in train], return_inverse=True)[1]
     codes = {d: encode_masks(masks, encode) for d, (encode, _) in encoders.items()}
     with tqdm(desc="mixtures", unit="fit", disable=None) as bar:
         scores = latent.select(
             codes,
             components=range(1, selection.components + 1),
             folds=selection.folds,
-            groups=experts.scans,
+            groups=patients[experts.scans],
             progress=lambda done, _: _advance(bar, done),
         )
     rebuilt = {d: _rebuilt_dice(masks, *pair) for d, pair in encoders.items()}

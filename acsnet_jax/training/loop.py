@@ -98,6 +98,7 @@ def _train_and_evaluate(
         cohorts.check_images([*cohort.train, *cohort.test])
         spill = Spill(workdir, settings.data.memory_gb)
         dataset = training_samples(settings, cohort.train, spill=spill)
+        _check_told(settings, dataset, cohort.train)
     steps = steps_per_epoch(dataset.size, settings.optimisation.batch_size)
     task = task_of(settings)
     course = course_of(settings.optimisation, steps * settings.optimisation.epochs)
@@ -139,6 +140,27 @@ def _train_and_evaluate(
     if cohort.test:
         _evaluate(settings, task, on_one_device(state), cohort.test, workdir)
     return state
+
+
+def _check_told(settings: RunSettings, dataset: datasets.Dataset, scans: list[Scan]) -> None:
+    """Refuse an output of stage 2 of which no sample tells: it would stay as it began, random.
+
+    Raises:
+        InputError: no expert told enhancement, or none on LGE for no-reflow.
+    """
+    if settings.task != "myo":
+        return
+    told = dataset.weights.any(axis=0)
+    if not told[1]:
+        raise InputError(
+            "no label of the training cohort holds enhancement (3 or 4), which stage 2 learns: say "
+            "what the values mean with config.data.label_map, or add a cohort that has it"
+        )
+    if not told[-1] and any(scan.modality == "lge" for scan in scans):
+        raise InputError(
+            "no label of the training LGE holds enhancement, and so none tells no-reflow: leave "
+            "out config.spec.no_reflow"
+        )
 
 
 def training_samples(

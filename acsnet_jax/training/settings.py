@@ -53,11 +53,16 @@ class Optimisation:
 
     def __post_init__(self) -> None:
         """Raises `InputError` for numbers that no run can have."""
-        for name, least in (("batch_size", 1), ("checkpoint_every", 1), ("epochs", 0)):
+        bounds = {"batch_size": 1, "checkpoint_every": 1, "epochs": 0, "picture_every": 0}
+        for name, least in bounds.items():
             if getattr(self, name) < least:
                 raise InputError(
                     f"optimisation.{name} is {getattr(self, name)}: give at least {least}"
                 )
+        if not 0 <= self.beta <= 1:
+            raise InputError(f"optimisation.beta is {self.beta}: give 0 to 1")
+        if self.learning_rate <= 0:
+            raise InputError(f"optimisation.learning_rate is {self.learning_rate}: give above 0")
 
 
 @dataclasses.dataclass(frozen=True)

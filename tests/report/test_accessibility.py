@@ -44,10 +44,11 @@ def pages(tmp_path, make_segmentation, certificates):
     folder.mkdir()
     segmentation = make_segmentation("a")
     assessment, judgement = assess(segmentation), judge(measure_signs(segmentation))
-    made = {"provenance": {"Bundle": "0"}}
-    write_scan_page(folder / "scan.html", segmentation, assessment, judgement=judgement, **made)
+    told = {"Bundle": "0"}
+    scan = folder / "scan.html"
+    write_scan_page(scan, segmentation, assessment, judgement=judgement, provenance=told)
     studies = [study_of("a", assessment, judgement, page="scan.html")]
-    write_studies(studies, folder / "studies.html", title="Studies", **made)
+    write_studies(studies, folder / "studies.html", title="Studies", provenance=told)
     records = evaluate([segmentation], Inference())
     report = write_report(
         folder / "study",
@@ -61,7 +62,7 @@ def pages(tmp_path, make_segmentation, certificates):
             config={"seed": "0"},
         ),
     )
-    return {"scan": folder / "scan.html", "studies": folder / "studies.html", "study": report}
+    return {"scan": scan, "studies": folder / "studies.html", "study": report}
 
 
 @pytest.mark.parametrize("width", [1200, 420])
@@ -69,7 +70,7 @@ def pages(tmp_path, make_segmentation, certificates):
 @pytest.mark.parametrize("page", ["scan", "studies", "study"])
 def test_axe_finds_no_fault(pages, page, theme, width, tmp_path):
     assert AXE is not None and CHROMIUM is not None
-    (place,) = AXE.submodule_search_locations or ()
+    place = next(iter(AXE.submodule_search_locations or ()))
     axe = (pathlib.Path(place) / "axe.min.js").read_text(encoding="utf-8")
     script = f"<script>{axe}</script><script>{RUN.replace('THEME', theme)}</script>"
     text = pages[page].read_text(encoding="utf-8")

@@ -1,6 +1,7 @@
 """Whole training runs, tiny ones. Optax's Adam needs standard dtype promotion."""
 
 import contextvars
+import dataclasses
 import json
 import logging
 import os
@@ -225,6 +226,8 @@ def test_bad_input_leaves_a_run_as_it_was(runs, tmp_path):
         ({"spec.lv_size": 33}, r"config\.spec\.lv_size is 33 .* multiple of 2, such as 32"),
         ({"optimisation.batch_size": 0}, r"optimisation\.batch_size is 0: give at least 1"),
         ({"optimisation.checkpoint_every": 0}, r"optimisation\.checkpoint_every is 0"),
+        ({"optimisation.beta": 4.0}, r"optimisation\.beta is 4\.0: give 0 to 1"),
+        ({"optimisation.learning_rate": -1.0}, r"optimisation\.learning_rate is -1"),
     ],
 )
 def test_numbers_that_no_run_can_have(tmp_path, change, message):
@@ -324,3 +327,20 @@ def test_the_run_of_another_config_is_refused(runs, cohort):
     ):
         loop.train_and_evaluate(config, workdir, cohort=cohort)
     assert (workdir / "config.json").read_text() == before
+
+
+@pytest.mark.parametrize("no_reflow", [False, True])
+def test_stage_2_is_not_trained_on_what_no_label_tells(cohort, tmp_path, no_reflow):
+    def untold(scans):
+        return [
+            scan.replace(has_enhancement=no_reflow and scan.modality == "cine") for scan in scans
+        ]
+
+    bare = dataclasses.replace(cohort, train=untold(cohort.train))
+    if no_reflow:  # cine made LGE-like tells enhancement, and never no-reflow
+        cine = bare.train[0].replace(id="cine", modality="cine", has_enhancement=True)
+        bare.train.append(cine)
+    config = make_config("myo", **{"spec.no_reflow": no_reflow})
+    with pytest.raises(InputError, match="no_reflow" if no_reflow else "holds enhancement"):
+        loop.train_and_evaluate(config, tmp_path / "run", cohort=bare)
+    assert not (tmp_path / "run" / "config.json").exists()
