@@ -150,7 +150,7 @@ def _check_told(settings: RunSettings, dataset: datasets.Dataset, scans: list[Sc
     """
     if settings.task != "myo":
         return
-    told = dataset.weights.any(axis=0)
+    told = np.any(dataset.weights, axis=0).tolist()  # an output each
     if not told[1]:
         raise InputError(
             "no label of the training cohort holds enhancement (3 or 4), which stage 2 learns: say "
