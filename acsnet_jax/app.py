@@ -109,7 +109,8 @@ def read_options(arguments: Sequence[str], default_config: str) -> tuple[Config,
     if options.workdir == "":
         raise InputError("--workdir is empty: name a folder, or leave the option out")
     config = configs.load(options.config)
-    if lacking := sorted({*configs.load(default_config)} - {*config}):
+    known = config if options.config == default_config else configs.load(default_config)
+    if lacking := sorted({*known} - {*config}):
         raise InputError(
             f"{options.config} is no config of this command: it lacks {', '.join(lacking)}; "
             f"{default_config} is one"

@@ -5,10 +5,9 @@ import importlib.util
 import json
 import pathlib
 import re
-import shutil
-import subprocess
 
 import pytest
+from browser import CHROMIUM, browse
 
 from acsnet_jax.clinical import assess, judge, measure_signs
 from acsnet_jax.evaluation.headline import Number
@@ -17,7 +16,6 @@ from acsnet_jax.evaluation.summary import table1, table2
 from acsnet_jax.pipeline import Inference
 from acsnet_jax.report import Report, study_of, write_report, write_scan_page, write_studies
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 AXE = importlib.util.find_spec("axe_core_python")
 
 pytestmark = pytest.mark.skipif(
@@ -75,19 +73,7 @@ def test_axe_finds_no_fault(pages, page, theme, width, tmp_path):
     script = f"<script>{axe}</script><script>{RUN.replace('THEME', theme)}</script>"
     text = pages[page].read_text(encoding="utf-8")
     (tmp_path / "page.html").write_text(text.replace("</body>", f"{script}</body>"), "utf-8")
-    done = subprocess.run(
-        [
-            CHROMIUM,
-            *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
-            *("--no-first-run", f"--user-data-dir={tmp_path / 'profile'}"),
-            *(f"--window-size={width},900", "--virtual-time-budget=20000", "--dump-dom"),
-            (tmp_path / "page.html").as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-    )
+    done = browse(tmp_path / "page.html", f"--window-size={width},900", patience_ms=20_000)
     found = re.search(r'<pre id="axe">(.*?)</pre>', done.stdout)
     assert found, done.stderr
     assert json.loads(html.unescape(found[1])) == []

@@ -12,11 +12,10 @@ import io
 import json
 import pathlib
 import re
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
+from browser import CHROMIUM, browse
 from PIL import Image
 from skimage.draw import polygon2mask
 
@@ -39,8 +38,6 @@ from acsnet_jax.report.scan_page import (
 from acsnet_jax.types import Route, Window
 
 ACTS = pathlib.Path(__file__).with_name("acts.js")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-CHROMIUM = CHROMIUM or shutil.which("google-chrome")
 
 
 def with_gray_zone(segmentation):
@@ -399,22 +396,11 @@ def browsed(tmp_path_factory, make_segmentation):
     text = write(folder / "report.html", segmentation)
     acts = f"<head><script>{ACTS.read_text(encoding='utf-8')}</script>"
     (folder / "acts.html").write_text(text.replace("<head>", acts), encoding="utf-8")
-    done = subprocess.run(
-        [
-            CHROMIUM,
-            *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
-            *("--no-first-run", "--hide-scrollbars", "--enable-logging=stderr"),
-            f"--user-data-dir={folder / 'profile'}",
-            "--window-size=1200,1400",
-            "--virtual-time-budget=2000",
-            f"--screenshot={folder / 'page.png'}",
-            "--dump-dom",
-            (folder / "acts.html").as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
+    done = browse(
+        folder / "acts.html",
+        *("--hide-scrollbars", "--enable-logging=stderr", "--window-size=1200,1400"),
+        f"--screenshot={folder / 'page.png'}",
+        patience_ms=2000,
     )
     found = re.findall(r'<pre id="seen"[^>]*>(.*?)</pre>', done.stdout)
     assert found, done.stderr

@@ -5,16 +5,14 @@ import html.parser
 import json
 import re
 import shutil
-import subprocess
 
 import pytest
+from browser import CHROMIUM, browse
 from hearts import heart, sector
 
 from acsnet_jax.clinical import Judgement, assess, json_of, measure_signs
 from acsnet_jax.report import Study, collect_studies, ranked, studies_text, study_of, write_studies
 from acsnet_jax.types import InputError
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 def row(name, verdict="accepted", **changes):
@@ -142,20 +140,7 @@ def test_headings_sort_and_what_is_missing_stays_last(tmp_path):
     });</script>"""
     text = path.read_text(encoding="utf-8").replace("<head>", f"<head>{acts}")
     (tmp_path / "acts.html").write_text(text, encoding="utf-8")
-    done = subprocess.run(
-        [
-            CHROMIUM,
-            *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
-            f"--user-data-dir={tmp_path / 'profile'}",
-            "--virtual-time-budget=1000",
-            "--dump-dom",
-            (tmp_path / "acts.html").as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
+    done = browse(tmp_path / "acts.html", patience_ms=1000)
     (seen,) = re.findall(r'<pre id="seen">(.*?)</pre>', done.stdout)
     up, down, by_name = json.loads(html.unescape(seen))
     assert up[0] == "unsure" and up[-1] == "doubted"
