@@ -4,6 +4,7 @@ Images and targets are stored as uint8 (a slice costs one byte a pixel) and beco
 device. Only labelled slices enter.
 """
 
+import hashlib
 import math
 from typing import NamedTuple
 
@@ -25,6 +26,8 @@ from acsnet_jax.types import InputError, Label, Scan
 
 JITTER = 1.25
 """Stage 2's training windows are larger than its input, so that jittered boxes show no padding."""
+
+_HASHED = 256  # samples in memory at a time
 
 
 class Dataset(NamedTuple):
@@ -56,6 +59,15 @@ class Dataset(NamedTuple):
     def take(self, indices: np.ndarray) -> "Dataset":
         """Some samples."""
         return Dataset(*(field[indices] for field in self))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all samples, to tell a cohort from what it was when a run began."""
+        hashed = hashlib.sha256()
+        for start in range(0, self.size, _HASHED):  # the arrays may lie in files
+            for field in self:
+                hashed.update(np.ascontiguousarray(field[start : start + _HASHED]))
+        return hashed.hexdigest()
 
 
 def lv_dataset(scans: list[Scan], spec: InputSpec) -> Dataset:

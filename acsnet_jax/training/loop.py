@@ -23,7 +23,7 @@ from acsnet_jax.training.checkpoint import Checkpoints
 from acsnet_jax.training.distributed import is_first
 from acsnet_jax.training.pictures import sample_picture
 from acsnet_jax.training.record import Record
-from acsnet_jax.training.same_run import differences
+from acsnet_jax.training.same_run import check_samples, differences
 from acsnet_jax.training.settings import (
     Config,
     RunSettings,
@@ -64,8 +64,8 @@ def train_and_evaluate(
 
     Args:
         config: as in ``configs/lv.py``, ``configs/myo.py`` and ``configs/autoencoder.py``.
-        workdir: gets ``config.json``, ``split.json``, ``checkpoints/``, ``metrics.jsonl``,
-            ``held_out.json``, TensorBoard files and ``samples/``.
+        workdir: gets ``config.json``, ``split.json``, ``samples.json``, ``checkpoints/``,
+            ``metrics.jsonl``, ``held_out.json``, TensorBoard files and ``samples/``.
         cohort: already loaded scans, for a caller that trains several networks on them.
         start: of another run, whose parameters and batch statistics this one begins with; None for
             random ones.
@@ -75,7 +75,8 @@ def train_and_evaluate(
         ``split.json`` and looked at once, for ``held_out.json``.
 
     Raises:
-        InputError: bad config or bad data, or another run writes to `workdir`.
+        InputError: bad config or bad data, another run writes to `workdir`, or its run began with
+            other samples.
         FloatingPointError: the loss is not finite; names the step. The last checkpoint stays.
     """
     workdir = pathlib.Path(workdir)
@@ -99,6 +100,7 @@ def _train_and_evaluate(
         spill = Spill(workdir, settings.data.memory_gb)
         dataset = training_samples(settings, cohort.train, spill=spill)
         _check_told(settings, dataset, cohort.train)
+        check_samples(dataset, workdir)
     steps = steps_per_epoch(dataset.size, settings.optimisation.batch_size)
     task = task_of(settings)
     course = course_of(settings.optimisation, steps * settings.optimisation.epochs)

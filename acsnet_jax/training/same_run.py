@@ -1,12 +1,17 @@
-"""Whether a folder holds a run of the same config: what may have changed, and what may not."""
+"""Whether a folder holds a run of the same config and cohort: what may change, and what may not."""
 
 import dataclasses
 import json
+import pathlib
 from typing import Any
 
 import ml_collections
 
 from acsnet_jax.config import Config
+from acsnet_jax.files import RESTORE, read_record, write_json
+from acsnet_jax.training.datasets import Dataset
+from acsnet_jax.training.distributed import is_first
+from acsnet_jax.types import InputError
 
 FREE = {"data.memory_gb", "data.pseudonym_key", "workdir"}
 """Keys that say how, and change nothing of what comes out; ``split.json`` tells another key."""
@@ -33,6 +38,29 @@ def differences(old: dict[str, Any], config: Config, *, prefix: str = "") -> lis
         elif prefix + key not in FREE and before != _plain(after):
             found.append(prefix + key)
     return found
+
+
+def check_samples(dataset: Dataset, workdir: pathlib.Path) -> None:
+    """Hold the samples against those that a run began with; write down which these are.
+
+    A run of before there was ``samples.json`` goes on with what there is.
+
+    Raises:
+        InputError: images, labels or who is among them changed since, or what prepares them.
+    """
+    path = workdir / "samples.json"
+    now = {"samples": dataset.size, "sha256": dataset.digest}
+    if not path.exists():
+        if is_first():
+            write_json(now, path)
+        return
+    then = read_record(path, lambda old: {name: old[name] for name in now}, fix=RESTORE)
+    if then != now:
+        raise InputError(
+            f"{workdir}: the run began with other training samples ({then['samples']} then, "
+            f"{now['samples']} now): an image, a label or a scan of the cohort changed since, or a "
+            "newer library prepares them otherwise; restore it, or use another --workdir"
+        )
 
 
 def _defaults(node: ml_collections.ConfigDict) -> dict[str, Any]:

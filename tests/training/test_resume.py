@@ -1,5 +1,6 @@
 """What a run that was stopped goes on with: its state to the bit, its config, its place."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -16,7 +17,9 @@ from acsnet_jax.config import section
 from acsnet_jax.training import loop
 from acsnet_jax.training.augment import Augment
 from acsnet_jax.training.record import read
-from acsnet_jax.types import InputError
+from acsnet_jax.training.settings import settings_of
+from acsnet_jax.training.spill import Spill
+from acsnet_jax.types import InputError, Label
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
@@ -127,3 +130,32 @@ def test_a_run_of_before_a_field_goes_on(tmp_path):
     (tmp_path / "checkpoints" / "checksums.json").unlink()
     resumed = loop.train_and_evaluate(config, tmp_path, cohort=cohort)
     jax.tree.map(np.testing.assert_array_equal, resumed._asdict(), expected._asdict())
+
+
+def test_a_cohort_that_changed_since_is_refused(tmp_path):
+    """One pixel of a label, which no id tells; the run stays, and goes on with its own cohort."""
+    config, cohort = tiny.make_config(), tiny.make_cohort()
+    expected = loop.train_and_evaluate(config, tmp_path, cohort=cohort)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    first, *others = cohort.train
+    labels = first.labels.copy()
+    labels[0, 10, 10] = Label.BACKGROUND
+    changed = dataclasses.replace(cohort, train=[first.replace(labels=labels), *others])
+    with pytest.raises(InputError, match=r"other training samples \((\d+) then, \1 now\)"):
+        loop.train_and_evaluate(config, tmp_path, cohort=changed)
+    fewer = dataclasses.replace(cohort, train=others)
+    with pytest.raises(InputError, match="restore it, or use another --workdir"):
+        loop.train_and_evaluate(config, tmp_path, cohort=fewer)
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    resumed = loop.train_and_evaluate(config, tmp_path, cohort=cohort)
+    jax.tree.map(np.testing.assert_array_equal, resumed._asdict(), expected._asdict())
+
+
+def test_samples_beyond_memory_have_the_same_digest(tmp_path):
+    config, cohort = tiny.make_config(), tiny.make_cohort()
+    settings = settings_of(config)
+    held = loop.training_samples(settings, cohort.train)
+    mapped = loop.training_samples(settings, cohort.train, spill=Spill(tmp_path, 0.0))
+    assert isinstance(mapped.images.base, np.memmap)
+    assert held.digest == mapped.digest
+    assert held.digest != held.take(np.arange(held.size)[::-1]).digest
