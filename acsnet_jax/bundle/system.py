@@ -79,7 +79,8 @@ def save(
         spec: sizes and scalings the networks were trained with.
         inference: how the cascade is to be used.
         correction: how masks are to be corrected.
-        training: what it was trained on, as JSON values; no patient's identity.
+        training: what it was trained on, as JSON values, ``seen`` the fingerprints of its scans; no
+            patient's identity.
         members: further "lv" and "myo", of the same sizes, that make ensembles of both.
         calibration: of intervals, on patients whom the networks never saw.
         compact: whether variables and codes are kept in half precision, which has to hold them

@@ -63,6 +63,7 @@
 - `patient_presence`: by patient.
 - `slice_presence`: by slice.
 - `load_held_out`: the patients that nothing was trained on.
+- `trained_on`: those that something was.
 - `validity_of`: of segmentations.
 - `why_lost`: what became of an expert slice.
 - `summarise`: from values with their patients.
@@ -110,7 +111,7 @@ from acsnet_jax.evaluation.damage_study import DamageStudy, compare, predict_sli
 from acsnet_jax.evaluation.estimates import Estimate
 from acsnet_jax.evaluation.gate_study import GateRecord, Ranking, gate_records, rankings
 from acsnet_jax.evaluation.headline import Number, Targets, headline_numbers
-from acsnet_jax.evaluation.held_out import load_held_out
+from acsnet_jax.evaluation.held_out import load_held_out, trained_on
 from acsnet_jax.evaluation.records import Evaluation, evaluate, evaluate_scan
 from acsnet_jax.evaluation.summary import (
     LOCATIONS,
@@ -202,6 +203,7 @@ __all__ = [
     "summarise",
     "table1",
     "table2",
+    "trained_on",
     "validity_of",
     "volume_tertiles",
     "why_lost",

@@ -3,13 +3,15 @@
 import dataclasses
 import logging
 import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from acsnet_jax.files import write_text
 from acsnet_jax.io.pseudonym import KEY_FILE
 from acsnet_jax.preprocess.orient import TURNS, turned_scan
 from acsnet_jax.training.cohort import Cohort, CohortOptions, load, read_division
 from acsnet_jax.training.cohort import split as held_out_of
-from acsnet_jax.types import InputError
+from acsnet_jax.types import InputError, Scan
 
 _LOG = logging.getLogger(__name__)
 
@@ -56,14 +58,37 @@ def load_held_out(
             )
     if split and not data.pseudonym_key and (pathlib.Path(split) / KEY_FILE).exists():
         data = dataclasses.replace(data, pseudonym_key=str(pathlib.Path(split) / KEY_FILE))
-    if not split and data.test_fraction < 1:
-        _LOG.warning(
-            "no --config.split: who is held out is drawn here from seed and share; a bundle that "
-            "was trained on another division of this cohort, or on all of it, has seen some of "
-            "these: give the folder of its training run"
-        )
     cohort = load(data, workdir)
     if turn:
         turned = [turned_scan(scan, turn) for scan in cohort.test]
         cohort = dataclasses.replace(cohort, test=turned)
     return cohort
+
+
+def trained_on(scans: Sequence[Scan], provenance: Mapping[str, Any]) -> list[str]:
+    """Ids of scans that a system has seen; the log says so, since its figures of them are no test.
+
+    Args:
+        scans: to judge the system by.
+        provenance: what its bundle says of itself. Bundles of earlier versions do not say what they
+            were trained on; the log says that.
+    """
+    training = provenance.get("training")
+    seen = training.get("seen") if isinstance(training, Mapping) else None
+    if not isinstance(seen, list):
+        _LOG.warning(
+            "the bundle does not tell what it was trained on: make sure that it has seen none of "
+            "these scans, as with --config.split and the folder of its training run"
+        )
+        return []
+    known = [scan.id for scan in scans if scan.fingerprint in seen]
+    if known:
+        _LOG.warning(
+            "the bundle was trained on %d of these %d scans (%s%s): figures of them are too good; "
+            "give --config.split with the folder of its training run, or a cohort it has not seen",
+            len(known),
+            len(scans),
+            ", ".join(known[:5]),
+            ", ..." if len(known) > 5 else "",
+        )
+    return known

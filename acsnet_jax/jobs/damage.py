@@ -6,7 +6,7 @@ import pathlib
 from acsnet_jax import bundle as bundles
 from acsnet_jax import prior, report
 from acsnet_jax.evaluation.damage_study import compare, predict_slices
-from acsnet_jax.evaluation.held_out import load_held_out
+from acsnet_jax.evaluation.held_out import load_held_out, trained_on
 from acsnet_jax.training.cohort import CohortOptions
 from acsnet_jax.training.settings import Config, from_config
 from acsnet_jax.types import InputError
@@ -29,6 +29,7 @@ def study_damage(config: Config, workdir: pathlib.Path) -> None:
     )
     data = from_config(CohortOptions, config.data)
     cohort = load_held_out(data, workdir, split=config.split, turn=config.turn)
+    trained_on(cohort.test, bundles.provenance(config.bundle))
     slices = predict_slices(cohort.test, bundle)
     corrector = bundle.corrector
     if config.corrector:

@@ -61,6 +61,7 @@ def write_evaluation(
     bundle = bundles.load(
         folder, inference=dict(inference or {}), correction=dict(correction or {})
     )
+    seen = evaluation.trained_on(cohort.test, bundles.provenance(folder))
     segmentations = [
         segment_or_nothing(scan, bundle)
         for scan in tqdm(cohort.test, desc="segment", unit="scan", disable=None)
@@ -77,6 +78,7 @@ def write_evaluation(
         targets=targets,
         config=config,
         runs=runs,
+        seen=seen,
     )
 
 
@@ -93,6 +95,7 @@ def write_study(
     targets: Targets,
     config: Mapping,
     runs: Mapping[str, pathlib.Path] | None = None,
+    seen: Sequence[str] = (),
 ) -> pathlib.Path:
     """Tables, figures, certificates, a page a patient, and ``report.html`` of held-out patients.
 
@@ -108,6 +111,7 @@ def write_study(
         targets: what the numbers are held against.
         config: for the report.
         runs: training runs by the name of the network, for their curves.
+        seen: ids of patients that the system was trained on, for the report to say so.
 
     Returns:
         The path of the report.
@@ -158,7 +162,7 @@ def write_study(
             worst=report.worst_pictures(segmentations, records, figures),
             certificates=certificates,
             validity=validity,
-            data=report.cohort_text(cohort, data),
+            data=report.cohort_text(cohort, data, seen=seen),
             patients="patients/index.html",
             config=report.config_text(config),
             environment=report.environment(),

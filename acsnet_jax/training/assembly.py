@@ -112,6 +112,7 @@ def _training(space: LatentSpace, cohort: cohorts.Cohort, data: cohorts.CohortOp
             "cine": sum(scan.modality == "cine" for scan in cohort.train),
             "held_out": len(cohort.test),
         },
+        "seen": cohorts.fingerprints(cohort.lge_alone().train, cohort.cine),
         "acceptance": space.acceptance,
         "masks": {name: quality._asdict() for name, quality in space.quality.items()},
     }

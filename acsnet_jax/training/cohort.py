@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -133,6 +133,11 @@ class Cohort:
     def lge_alone(self) -> "Cohort":
         """The same without cine scans in `train`."""
         return dataclasses.replace(self, train=[x for x in self.train if x.modality == "lge"])
+
+
+def fingerprints(*cohorts: Sequence[Scan]) -> list[str]:
+    """Of scans that something was trained on, for its bundle to tell; see `Scan.fingerprint`."""
+    return sorted({scan.fingerprint for scans in cohorts for scan in scans})
 
 
 def load(data: CohortOptions, workdir: pathlib.Path) -> Cohort:

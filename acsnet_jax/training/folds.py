@@ -27,7 +27,7 @@ from acsnet_jax.files import AGAIN, RESTORE, read_arrays, read_json, write_array
 from acsnet_jax.models import Delineate, Encode, Ensemble, Localise, ResUNet
 from acsnet_jax.pipeline import Bundle, Inference, segment_or_nothing
 from acsnet_jax.preprocess.stages import InputSpec
-from acsnet_jax.training.cohort import Cohort, of_others, with_cine
+from acsnet_jax.training.cohort import Cohort, fingerprints, of_others, with_cine
 from acsnet_jax.training.latent_space import fit_max_change
 from acsnet_jax.training.runs import as_network_of, load_run
 from acsnet_jax.training.scar_fit import RuleGrid, ScarCase, fit_scar_rule, scar_case
@@ -245,7 +245,8 @@ class FoldNetworks:
         ]
         stage3, encode = self.corrector, self.corrector.encode
         assert isinstance(encode, Encode)
-        told = {"folds": len(self.dealt), "scar_rules": scores}
+        seen = {*fingerprints(self.scans, self.cine), *training.get("seen", [])}
+        told = {"folds": len(self.dealt), "scar_rules": scores, "seen": sorted(seen)}
         bundles.save(
             folder,
             {**first, "autoencoder": as_network_of(encode.model, encode.variables)},
