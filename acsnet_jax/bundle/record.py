@@ -34,7 +34,6 @@ _OUTPUTS = {"lv": 1, "myo": 2}
 _SIZES = {Autoencoder: ("size", "latent", "filters"), ResUNet: ("filters", "bridge", "outputs")}
 _FIX = "restore the bundle"
 
-# Smallest and largest value of a number, where others would ask for absurd memory or make no sense.
 _RANGES: dict[str, tuple[float, float]] = {
     "members": (1, 100),
     "lv_size": (4, 4096),
@@ -61,6 +60,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "shapes": (0, 4096),
     "shape_step": (0, 100),
 }
+"""Smallest and largest of a number, where others ask for absurd memory or make no sense."""
+
 _MOST_LEVELS = 12
 
 
@@ -223,13 +224,20 @@ def _typed(cls: type[T], told: dict[str, Any], name: str, path: pathlib.Path) ->
     return typed
 
 
-def _check_ranges(values: Mapping[str, Any], path: pathlib.Path) -> None:
-    for name in _RANGES.keys() & values.keys():
-        given = values[name]
-        low, high = _RANGES[name]
+def out_of_range(values: Mapping[str, Any]) -> str | None:
+    """The first number of a section that no system can have, with its bounds; None without one."""
+    for name, (low, high) in _RANGES.items():
+        given = values.get(name)
         numbers = given if isinstance(given, list | tuple) else [given]
         if not all(one is None or low <= one <= high for one in numbers):
-            raise InputError(f"{path}: {name} is not within {low:g} and {high:g}: {_FIX}")
+            return f"{name} is not within {low:g} and {high:g}"
+    return None
+
+
+def _check_ranges(values: Mapping[str, Any], path: pathlib.Path) -> None:
+    wrong = out_of_range(values)
+    if wrong:
+        raise InputError(f"{path}: {wrong}: {_FIX}")
 
 
 def _networks(

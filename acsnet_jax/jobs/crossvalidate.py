@@ -13,9 +13,9 @@ from acsnet_jax.jobs.evaluate import write_study
 from acsnet_jax.training.cohort import Cohort, CohortOptions, read_labelled
 from acsnet_jax.training.folds import check_enhancement
 from acsnet_jax.training.loop import beginning
-from acsnet_jax.training.settings import Config, check_study, from_config
+from acsnet_jax.training.settings import Config, from_config
 from acsnet_jax.training.spill import Spill
-from acsnet_jax.training.study import check_pretraining
+from acsnet_jax.training.study import check_pretraining, check_study
 from acsnet_jax.types import Scan
 
 _LOG = logging.getLogger(__name__)

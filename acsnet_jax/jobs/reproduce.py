@@ -15,8 +15,8 @@ from acsnet_jax.training.assembly import make_bundle
 from acsnet_jax.training.folds import FoldNetworks, check_enhancement, deal
 from acsnet_jax.training.latent_space import LatentOptions
 from acsnet_jax.training.loop import beginning
-from acsnet_jax.training.settings import Config, check_study, from_config
-from acsnet_jax.training.study import check_pretraining, train_network
+from acsnet_jax.training.settings import Config, from_config
+from acsnet_jax.training.study import check_pretraining, check_study, train_network
 
 _LOG = logging.getLogger(__name__)
 

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from acsnet_jax.types import InputError
+
 Images = Float[Array, "batch height width channels"]
 Masks = Float[Array, "batch height width"]
 
@@ -48,6 +50,15 @@ class Augment:
     noise: float = 0.0
     box: float = 0.0
     damage: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raises `InputError` for ranges that are none."""
+        most = {"scale": 0.9, "contrast": 1.0, "brightness": 1.0, "box": 0.9, "damage": 1.0}
+        for field in dataclasses.fields(self):
+            value, limit = getattr(self, field.name), most.get(field.name, math.inf)
+            if not 0 <= value <= limit:
+                wanted = "0 or more" if limit == math.inf else f"0 to {limit:g}"
+                raise InputError(f"augment.{field.name} is {value}: give {wanted}")
 
 
 NOTHING = Augment(dihedral=False, rotation_deg=0.0, scale=0.0, shift_px=0.0)

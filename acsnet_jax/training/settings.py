@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
+from acsnet_jax.bundle.record import out_of_range
 from acsnet_jax.config import Config
 from acsnet_jax.files import tuples_for_lists
 from acsnet_jax.models import Autoencoder, ResUNet
@@ -94,24 +95,12 @@ def from_config(cls: type[T], node: Config) -> T:
     return cls(**tuples_for_lists(node.to_dict()))
 
 
-def check_study(config: Config) -> None:
-    """Tell the config of a study, with three networks, from that of one.
-
-    Raises:
-        InputError: it has no networks.
-    """
-    if "networks" not in config:
-        raise InputError(
-            "the config has no networks, it is not of a study: give one such as quickstart or "
-            "emidec_cpu, or that of one network to train"
-        )
-
-
 def settings_of(config: Config) -> RunSettings:
     """The settings of a training config.
 
     Raises:
-        InputError: `config.task` names no network, or there is none: the config is a study's.
+        InputError: `config.task` names no network, or there is none: the config is a study's; or a
+            number is none that a run can have.
     """
     if "task" not in config:
         raise InputError(
@@ -120,6 +109,12 @@ def settings_of(config: Config) -> RunSettings:
         )
     if config.task not in OUTPUTS:
         raise InputError(f"config.task is {config.task!r}; choose one of {', '.join(OUTPUTS)}")
+    if config.seed < 0:
+        raise InputError(f"config.seed is {config.seed}: give 0 or more")
+    for section in ("spec", "model"):
+        wrong = out_of_range(config[section].to_dict())
+        if wrong:
+            raise InputError(f"config.{section}.{wrong}")
     spec = from_config(InputSpec, config.spec)
     _check_size(config.task, len(config.model.filters), spec)
     return RunSettings(

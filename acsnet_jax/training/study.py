@@ -7,10 +7,30 @@ import ml_collections
 
 from acsnet_jax.training.cohort import Cohort, lge_like_by_phantoms
 from acsnet_jax.training.loop import train_and_evaluate
-from acsnet_jax.training.settings import Config
+from acsnet_jax.training.settings import Config, Pretraining, from_config, settings_of
 from acsnet_jax.training.spill import Spill
 from acsnet_jax.training.state import TrainState
 from acsnet_jax.types import InputError, Scan
+
+
+def check_study(config: Config) -> None:
+    """Look at the settings of all three networks before the first of them is trained.
+
+    Raises:
+        InputError: the config has no networks, or a number is none that a run can have.
+    """
+    if "networks" not in config:
+        raise InputError(
+            "the config has no networks, it is not of a study: give one such as quickstart or "
+            "emidec_cpu, or that of one network to train"
+        )
+    for task, network in config.networks.items():
+        try:
+            settings_of(task_config(config, task))
+            if pretrains(config, task):
+                from_config(Pretraining, network.pretraining)
+        except InputError as error:
+            raise InputError(f"config.networks.{task}: {error}") from error
 
 
 def train_network(

@@ -228,6 +228,13 @@ def test_bad_input_leaves_a_run_as_it_was(runs, tmp_path):
         ({"optimisation.checkpoint_every": 0}, r"optimisation\.checkpoint_every is 0"),
         ({"optimisation.beta": 4.0}, r"optimisation\.beta is 4\.0: give 0 to 1"),
         ({"optimisation.learning_rate": -1.0}, r"optimisation\.learning_rate is -1"),
+        ({"seed": -1}, r"config\.seed is -1: give 0 or more"),
+        ({"spec.context": -1}, r"config\.spec\.context is not within 0 and 16"),
+        ({"spec.lv_spacing_mm": 0.0}, r"config\.spec\.lv_spacing_mm is not within 0\.01 and 100"),
+        ({"model.dropout": 1.0}, r"config\.model\.dropout is not within 0 and 0\.999"),
+        ({"model.filters": (4, 0)}, r"config\.model\.filters is not within 1"),
+        ({"augment.noise": -0.1}, r"augment\.noise is -0\.1: give 0 or more"),
+        ({"augment.scale": 1.0}, r"augment\.scale is 1\.0: give 0 to 0\.9"),
     ],
 )
 def test_numbers_that_no_run_can_have(tmp_path, change, message):

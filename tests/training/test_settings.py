@@ -19,14 +19,13 @@ from acsnet_jax.training.settings import (
     OUTPUTS,
     Optimisation,
     build_model,
-    check_study,
     course_of,
     from_config,
     input_size,
     settings_of,
     task_of,
 )
-from acsnet_jax.training.study import check_pretraining, task_config
+from acsnet_jax.training.study import check_pretraining, check_study, task_config
 from acsnet_jax.types import InputError
 from configs import autoencoder, emidec_cpu, lv, myo, quickstart
 
@@ -104,6 +103,23 @@ def test_a_study_and_one_network_are_told_apart():
         settings_of(quickstart.get_config())
     with pytest.raises(InputError, match=r"not of a study.*one network to train"):
         check_study(myo.get_config())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"networks.autoencoder.optimisation.batch_size": 0}, r"autoencoder: .*batch_size is 0"),
+        ({"networks.myo.pretraining.beta": 3.0}, r"myo: optimisation\.beta is 3"),
+        ({"networks.lv.augment.box": -1.0}, r"lv: augment\.box is -1"),
+        ({"spec.mask_size": 90}, r"autoencoder: config\.spec\.mask_size is 90"),
+    ],
+)
+def test_a_study_is_looked_at_whole_before_it_trains(change, message):
+    config = emidec_cpu.get_config()
+    check_study(config)
+    config.update_from_flattened_dict(change)
+    with pytest.raises(InputError, match=rf"config\.networks\.{message}"):
+        check_study(config)
 
 
 def test_pretraining_without_cine_is_told_before_anything_is_trained():
