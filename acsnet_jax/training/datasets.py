@@ -66,7 +66,7 @@ class Dataset(NamedTuple):
         hashed = hashlib.sha256()
         for start in range(0, self.size, _HASHED):  # the arrays may lie in files
             for field in self:
-                hashed.update(np.ascontiguousarray(field[start : start + _HASHED]))
+                hashed.update(field[start : start + _HASHED].tobytes())
         return hashed.hexdigest()
 
 

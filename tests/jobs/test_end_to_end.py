@@ -1,5 +1,6 @@
 """The whole house with networks of a few filters, on a few phantoms."""
 
+import dataclasses
 import json
 import logging
 import pathlib
@@ -11,6 +12,7 @@ import pytest
 from nifti_files import load_nifti
 
 from acsnet_jax import bundle as bundles
+from acsnet_jax.evaluation import load_held_out, trained_on
 from acsnet_jax.jobs.evaluate import evaluate
 from acsnet_jax.jobs.fit_latent import fit_latent
 from acsnet_jax.jobs.predict import predict
@@ -19,6 +21,7 @@ from acsnet_jax.jobs.reproduce import reproduce
 from acsnet_jax.models import Ensemble
 from acsnet_jax.synthesis.phantom import make_scan
 from acsnet_jax.synthesis.phantom.dicom import write_dicom
+from acsnet_jax.training import CohortOptions
 from acsnet_jax.types import InputError
 from benchmarks import inference
 from configs import evaluate as evaluate_config
@@ -101,6 +104,15 @@ def test_every_output_slice_is_valid(study):
     assert all(one["valid_after"] for one in certificates if not one["empty"])
 
 
+def test_a_bundle_knows_whom_it_was_trained_on(study, tmp_path):
+    data = CohortOptions(**tiny().data)
+    everyone = load_held_out(dataclasses.replace(data, test_fraction=1.0), tmp_path).test
+    told = bundles.provenance(study / "bundle")
+    division = json.loads((study / "split.json").read_text())
+    assert trained_on(everyone, told) == division["train"]
+    assert len(told["training"]["seen"]) == len(division["train"]) + data.cine_patients
+
+
 def test_a_second_run_says_that_nothing_is_left(study, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("acsnet_jax"), "propagate", True)
     before = {path: path.stat().st_mtime_ns for path in study.rglob("*") if path.is_file()}
@@ -158,6 +170,7 @@ def test_with_folds_a_study_is_an_ensemble_with_a_rule_fitted_to_unseen_patients
     told = bundles.provenance(tmp_path / "bundle")["training"]
     assert bundle.inference.scar_threshold == told["scar_rules"][0]["scar_threshold"]
     assert told["scar_rules"][0]["scar_threshold"] in (0.4, 0.55) and told["scans"]["lge"] == 4
+    assert len(told["seen"]) == 4 + config.data.cine_patients
     assert (tmp_path / "report" / "figures" / "training.png").stat().st_size > 0
 
 

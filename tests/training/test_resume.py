@@ -138,6 +138,7 @@ def test_a_cohort_that_changed_since_is_refused(tmp_path):
     expected = loop.train_and_evaluate(config, tmp_path, cohort=cohort)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     first, *others = cohort.train
+    assert first.labels is not None
     labels = first.labels.copy()
     labels[0, 10, 10] = Label.BACKGROUND
     changed = dataclasses.replace(cohort, train=[first.replace(labels=labels), *others])
