@@ -373,7 +373,7 @@ def theirs(
 def rival_model(shape: Shape, rival: Any) -> Any:
     """The same network in PyTorch."""
     model = shape.settings.model
-    assert isinstance(model, ResUNet)
+    assert isinstance(model, ResUNet) and model.patch == 1  # as the module there
     channels = input_shape(shape.settings.task, shape.settings.spec)[-1]
     return rival.ResUNet(channels, model.filters, model.bridge, model.outputs, model.dropout)
 

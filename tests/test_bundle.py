@@ -66,6 +66,21 @@ def test_stage_2_may_tell_no_reflow(tmp_path, parts):
         bundles.load(tmp_path / "untold")
 
 
+def test_networks_may_see_patches(tmp_path, parts):
+    networks, space = parts
+    sizes = {**SIZES["lv"], "patch": 2}
+    make = jax.jit(functools.partial(ResUNet(**sizes).init, train=False))
+    network = bundles.Network(sizes, make(jax.random.key(0), jnp.zeros((1, 16, 16, 1))))
+    networks = {**networks, "lv": network}
+    for size in (32, 36):
+        spec = dataclasses.replace(SPEC, lv_size=size)
+        folder = tmp_path / str(size)
+        bundles.save(folder, networks, space, spec, Inference(), OPTIONS, training={})
+    assert bundles.load(tmp_path / "32").localise(jnp.zeros((2, 32, 32))).shape == (2, 32, 32)
+    with pytest.raises(InputError, match=r"networks\.lv does not fit its input of 36 pixels"):
+        bundles.load(tmp_path / "36")
+
+
 def test_what_is_saved_is_loaded(tmp_path, parts):
     networks, space = parts
     loaded = bundles.load(save(tmp_path / "bundle", parts))

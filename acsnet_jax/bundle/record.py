@@ -47,6 +47,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "bridge": (1, 16384),
     "latent": (1, 16384),
     "dropout": (0, 0.999),
+    "patch": (1, 16),
     "batch": (1, 65536),
     "erosions": (0, 100),
     "max_scar_components": (1, 10**6),
@@ -255,7 +256,7 @@ def _network(
     sizes = tuples_for_lists(_section(sections, name, path))
     cls = Autoencoder if name == "autoencoder" else ResUNet
     hints = get_type_hints(cls)
-    known = {*_SIZES[cls], *(["dropout"] if cls is ResUNet else [])}
+    known = {*_SIZES[cls], *(("dropout", "patch") if cls is ResUNet else ())}
     wrong = [key for key in sizes if key not in known or not fits(sizes[key], hints[key])]
     wrong += [key for key in _SIZES[cls] if key not in sizes]
     if wrong:
@@ -263,7 +264,8 @@ def _network(
     _check_ranges(sizes, path)
     levels = len(sizes["filters"])
     side = {"lv": spec.lv_size, "myo": spec.myo_size, "autoencoder": spec.mask_size}[name]
-    sound = 0 < levels <= _MOST_LEVELS and not side % 2**levels
+    step = sizes.get("patch", 1) * 2**levels
+    sound = 0 < levels <= _MOST_LEVELS and not side % step
     if cls is Autoencoder:
         sound = sound and sizes["size"] == side
     else:

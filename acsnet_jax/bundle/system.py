@@ -281,7 +281,7 @@ def _read_variables(
 def _variable_shapes(model: ResUNet | Autoencoder, spec: InputSpec) -> dict[str, tuple[int, ...]]:
     """The variables that an architecture has, by name; none is made."""
     unet = isinstance(model, ResUNet)
-    side, channels = (2 ** len(model.filters), 1 + 2 * spec.context) if unet else (model.size, 1)
+    side, channels = (model.step, 1 + 2 * spec.context) if unet else (model.size, 1)
     image = jnp.zeros((1, side, side, channels))
     made = jax.eval_shape(lambda: model.init(jax.random.key(0), image, train=False))
     flat: dict[str, Any] = {**traverse_util.flatten_dict(made, sep="/")}

@@ -35,11 +35,10 @@ AUGMENT: dict[str, dict[str, Any]] = {
 
 def network(task: str, changes: dict[str, Any]) -> dict[str, Any]:
     """The sections of one network."""
+    cls = Autoencoder if task == "autoencoder" else ResUNet
+    model = changes["model"] if task == "autoencoder" else {"patch": 1, **changes["model"]}
     return {
-        "model": described(
-            ml_collections.ConfigDict(changes["model"]),
-            Autoencoder if task == "autoencoder" else ResUNet,
-        ),
+        "model": described(ml_collections.ConfigDict(model), cls),
         "augment": section(Augment(**{**AUGMENT[task], **changes.get("augment", {})})),
         "optimisation": section(Optimisation(**changes.get("optimisation", {}))),
     }

@@ -43,6 +43,24 @@ def max_pool(inputs: Features) -> Float[Array, "batch height2 width2 channels"]:
     return cells.max(axis=(2, 4))
 
 
+def patches(
+    inputs: Features, side: int
+) -> Float[Array, "batch height_by_side width_by_side channels_of_all"]:
+    """Squares of `side` pixels as one pixel, whose channels are all of theirs, row by row."""
+    batch, height, width, channels = inputs.shape
+    cells = inputs.reshape(batch, height // side, side, width // side, side, channels)
+    return jnp.swapaxes(cells, 2, 3).reshape(batch, height // side, width // side, -1)
+
+
+def pixels(
+    inputs: Float[Array, "batch height_by_side width_by_side channels_of_all"], side: int
+) -> Features:
+    """The inverse of `patches`."""
+    batch, height, width, channels = inputs.shape
+    cells = inputs.reshape(batch, height, width, side, side, channels // side**2)
+    return jnp.swapaxes(cells, 2, 3).reshape(batch, height * side, width * side, -1)
+
+
 class UpConvolution(nn.Module):
     """Transposed convolution 2x2 with stride 2, as one matrix product and a reshape.
 

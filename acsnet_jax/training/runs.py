@@ -78,6 +78,6 @@ def as_network(settings: RunSettings, state: TrainState) -> Network:
 
 def as_network_of(model: nn.Module, variables: PyTree) -> Network:
     """A network and its variables, as a bundle keeps it."""
-    fields = ("filters", "bridge", "outputs", "dropout", "size", "latent")
+    fields = ("filters", "bridge", "outputs", "dropout", "patch", "size", "latent")
     sizes = {name: getattr(model, name) for name in fields if hasattr(model, name)}
     return Network(sizes, jax.device_get(variables))

@@ -116,7 +116,8 @@ def settings_of(config: Config) -> RunSettings:
         if wrong:
             raise InputError(f"config.{section}.{wrong}")
     spec = from_config(InputSpec, config.spec)
-    _check_size(config.task, len(config.model.filters), spec)
+    step = config.model.get("patch", 1) * 2 ** len(config.model.filters)
+    _check_size(config.task, step, spec)
     return RunSettings(
         task=config.task,
         seed=config.seed,
@@ -128,18 +129,18 @@ def settings_of(config: Config) -> RunSettings:
     )
 
 
-def _check_size(task: str, levels: int, spec: InputSpec) -> None:
-    """Every level of a network halves its input.
+def _check_size(task: str, step: int, spec: InputSpec) -> None:
+    """Every level of a network halves its input, in patches if it takes these as one pixel.
 
     Raises:
         InputError: that leaves a rest.
     """
-    size, step = input_size(task, spec), 2**levels
+    size = input_size(task, spec)
     if size % step:
         key = {"lv": "lv_size", "myo": "myo_size", "autoencoder": "mask_size"}[task]
         raise InputError(
-            f"config.spec.{key} is {size} and the network has {levels} levels: give a multiple of "
-            f"{step}, such as {max(round(size / step), 1) * step}"
+            f"config.spec.{key} is {size}, which the network cannot halve level by level: give a "
+            f"multiple of {step}, such as {max(round(size / step), 1) * step}"
         )
 
 

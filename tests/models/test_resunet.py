@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from acsnet_jax.models import ResUNet, parameter_count
-from acsnet_jax.models.blocks import UpConvolution, max_pool
+from acsnet_jax.models.blocks import UpConvolution, max_pool, patches, pixels
 
 KEY = jax.random.key(0)
 SMALL = ResUNet(filters=(4,), bridge=8, outputs=2)
@@ -93,6 +93,33 @@ def test_sizes_that_cannot_be_halved_are_refused(height, width):
     model = ResUNet(filters=(4, 8), bridge=8, outputs=1)
     with pytest.raises(ValueError, match=f"{height} x {width} pixels: both must be divisible by 4"):
         jax.eval_shape(lambda x: model.init(KEY, x, train=False), jnp.zeros((1, height, width, 1)))
+
+
+@pytest.mark.parametrize(("side", "channels"), [(1, 2), (2, 3), (4, 1)])
+def test_patches_are_channels_row_by_row_and_back(side, channels):
+    image = jnp.arange(8.0 * 12 * channels).reshape(1, 8, 12, channels)
+    found = patches(image, side)
+    assert found.shape == (1, 8 // side, 12 // side, channels * side**2)
+    np.testing.assert_array_equal(
+        found[0, 1, 2], image[0, side : 2 * side, 2 * side : 3 * side].reshape(-1)
+    )
+    np.testing.assert_array_equal(pixels(found, side), image)
+
+
+def test_with_patches_the_network_is_one_of_half_the_size(images):
+    """Of four times the channels and outputs, and every pixel has its own logits."""
+    whole, inner = SMALL.clone(patch=2), SMALL.clone(outputs=8)
+    rng = np.random.default_rng(3)
+    variables = jax.tree.map(
+        lambda leaf: rng.uniform(0.02, 0.4, leaf.shape).astype(leaf.dtype), shapes(whole)
+    )
+    logits = jax.jit(functools.partial(whole.apply, train=False))(variables, images)
+    assert logits.shape == (3, 8, 12, 2)
+    quarters = patches(jnp.asarray(images), 2)
+    half = jax.jit(functools.partial(inner.apply, train=False))(variables, quarters)
+    np.testing.assert_allclose(logits, pixels(half, 2), rtol=1e-5)
+    with pytest.raises(ValueError, match="divisible by 4 for 1 levels and patches of 2"):
+        jax.eval_shape(lambda x: whole.init(KEY, x, train=False), jnp.zeros((1, 6, 8, 1)))
 
 
 def test_the_computation_may_be_narrower_than_the_parameters(images, variables):

@@ -153,7 +153,7 @@ def test_a_finished_run_is_read_back(runs):
     assert settings.task == "myo"
     assert_same_state(restored, state)
     network = as_network(settings, restored)
-    assert network.sizes == {"filters": (4,), "bridge": 8, "outputs": 2, "dropout": 0.2}
+    assert network.sizes == {"filters": (4,), "bridge": 8, "outputs": 2, "dropout": 0.2, "patch": 1}
     assert set(network.variables) == {"params", "batch_stats"}
 
 
@@ -223,7 +223,9 @@ def test_bad_input_leaves_a_run_as_it_was(runs, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"spec.lv_size": 33}, r"config\.spec\.lv_size is 33 .* multiple of 2, such as 32"),
+        ({"spec.lv_size": 33}, r"config\.spec\.lv_size is 33, .* multiple of 2, such as 32"),
+        ({"spec.lv_size": 66, "model.patch": 2}, r"lv_size is 66.* multiple of 4, such as 64"),
+        ({"model.patch": 0}, r"config\.model\.patch is not within 1 and 16"),
         ({"optimisation.batch_size": 0}, r"optimisation\.batch_size is 0: give at least 1"),
         ({"optimisation.checkpoint_every": 0}, r"optimisation\.checkpoint_every is 0"),
         ({"optimisation.beta": 4.0}, r"optimisation\.beta is 4\.0: give 0 to 1"),
