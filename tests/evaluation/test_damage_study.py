@@ -301,6 +301,7 @@ def test_the_job_takes_the_held_out_scans_and_writes(compared, bundle, tmp_path,
         return rings()
 
     monkeypatch.setattr(jobs.bundles, "load", load)
+    monkeypatch.setattr(jobs.bundles, "provenance", lambda folder: {"training": {"seen": []}})
     monkeypatch.setattr(jobs, "predict_slices", predict)
     monkeypatch.setattr(jobs, "compare", lambda slices, corrector, seed: compared)
     jobs.study_damage(config, tmp_path / "out")
