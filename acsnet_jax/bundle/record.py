@@ -262,14 +262,13 @@ def _network(
     if wrong:
         raise InputError(f"{path}: networks.{name} has no valid {wrong[0][:80]}: {_FIX}")
     _check_ranges(sizes, path)
-    levels = len(sizes["filters"])
+    network = cls(**sizes)
     side = {"lv": spec.lv_size, "myo": spec.myo_size, "autoencoder": spec.mask_size}[name]
-    step = sizes.get("patch", 1) * 2**levels
-    sound = 0 < levels <= _MOST_LEVELS and not side % step
+    sound = 0 < len(network.filters) <= _MOST_LEVELS and not side % network.step
     if cls is Autoencoder:
         sound = sound and sizes["size"] == side
     else:
         sound = sound and sizes["outputs"] == _OUTPUTS[name] + (name == "myo" and spec.no_reflow)
     if not sound:
         raise InputError(f"{path}: networks.{name} does not fit its input of {side} pixels: {_FIX}")
-    return cls(**sizes)
+    return network

@@ -17,7 +17,7 @@ class Autoencoder(nn.Module):
     batch.
 
     Attributes:
-        size: height and width of the masks; divisible by ``2 ** len(filters)``.
+        size: height and width of the masks; divisible by `step`.
         latent: dimension d of the code.
         filters: number of filters of each convolution of the encoder, finest first.
     """
@@ -28,9 +28,9 @@ class Autoencoder(nn.Module):
 
     def setup(self):
         """Checks the size and makes the layers."""
-        if self.size % 2 ** len(self.filters):
+        if self.size % self.step:
             raise ValueError(
-                f"masks of {self.size} pixels: must be divisible by {2 ** len(self.filters)} "
+                f"masks of {self.size} pixels: must be divisible by {self.step} "
                 f"for {len(self.filters)} convolutions"
             )
         self.down = [nn.Conv(features, (3, 3), strides=(2, 2)) for features in self.filters]
@@ -41,9 +41,14 @@ class Autoencoder(nn.Module):
         self.to_mask = nn.Conv(4, (3, 3))
 
     @property
+    def step(self) -> int:
+        """Height and width of a mask are multiples of it."""
+        return 2 ** len(self.filters)
+
+    @property
     def _coarse(self) -> int:
         """Height and width at the bottleneck."""
-        return self.size // 2 ** len(self.filters)
+        return self.size // self.step
 
     def encode(self, masks: Features) -> Float[Array, "batch latent"]:
         """Codes of masks ``[batch, size, size, 1]`` with values in [0, 1]."""

@@ -116,8 +116,8 @@ def settings_of(config: Config) -> RunSettings:
         if wrong:
             raise InputError(f"config.{section}.{wrong}")
     spec = from_config(InputSpec, config.spec)
-    step = config.model.get("patch", 1) * 2 ** len(config.model.filters)
-    _check_size(config.task, step, spec)
+    model = build_model(config.task, config.model.to_dict(), spec)
+    _check_size(config.task, model.step, spec)
     return RunSettings(
         task=config.task,
         seed=config.seed,
@@ -125,7 +125,7 @@ def settings_of(config: Config) -> RunSettings:
         spec=spec,
         augment=from_config(Augment, config.augment),
         optimisation=from_config(Optimisation, config.optimisation),
-        model=build_model(config.task, config.model.to_dict(), spec),
+        model=model,
     )
 
 
@@ -144,7 +144,7 @@ def _check_size(task: str, step: int, spec: InputSpec) -> None:
         )
 
 
-def build_model(task: str, model: dict, spec: InputSpec) -> nn.Module:
+def build_model(task: str, model: dict, spec: InputSpec) -> ResUNet | Autoencoder:
     """The network of a task from its config section."""
     sizes = tuples_for_lists(model)
     if task == "autoencoder":
