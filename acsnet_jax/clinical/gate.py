@@ -40,7 +40,7 @@ class Signs(NamedTuple):
     """What tells how far to trust a segmentation; None where it cannot be had.
 
     Attributes:
-        wall_confidence: Dice to be expected of the myocardium, in [0, 1].
+        wall_confidence: Dice to be expected of the myocardium, in [0, 1]; 0 where there is none.
         scar_confidence: Dice to be expected of the enhancement, in [0, 1]; None without any.
         left_out_ml: volume of myocardium that is rather enhanced than not and is not called so: by
             the rule's threshold, erosion or components, or since the patient has too little of it.
@@ -126,7 +126,7 @@ def measure_signs(segmentation: Segmentation) -> Signs:
     """
     wall, scar = segmentation.myocardium, segmentation.enhancement
     if not wall.any():
-        return Signs(None, None, None, None, _lost_share(segmentation), None, None)
+        return Signs(0.0, None, None, None, _lost_share(segmentation), None, None)
     of_wall, of_scar = segmentation.myocardium_probability, segmentation.scar_probability
     left_out_ml = scar_confidence = None
     if of_scar is not None:
@@ -173,8 +173,7 @@ def judge(signs: Signs, *, limits: GateLimits | None = None) -> Judgement:
         limits: beyond which it is looked at.
     """
     limits = GateLimits() if limits is None else limits
-    nothing = signs.shift_mm is None and signs.contrast is None and signs.wall_confidence is None
-    if nothing and not signs.lost_share:
+    if signs.wall_confidence == 0 and not signs.lost_share:
         return Judgement("rejected", ("no left ventricle was found",), signs)
     reasons = tuple(
         _SENTENCES[name].format(value)

@@ -98,6 +98,23 @@ def test_a_sign_beyond_its_limit_asks_for_a_look(sign, value, word):
     assert word in found.reasons[0]
 
 
+def _told_of_nothing_but_the_wall(segmentation):
+    """The middle slice's wall alone, as of another tool."""
+    wall = segmentation.myocardium.copy()
+    wall[[0, *range(2, len(wall))]] = False
+    empty = np.zeros_like(wall)
+    return dataclasses.replace(
+        segmentation,
+        myocardium=wall,
+        blood_pool=empty,
+        enhancement=empty,
+        core=empty,
+        myocardium_probability=None,
+        scar_probability=None,
+        certificates=(),
+    )
+
+
 def test_what_cannot_be_a_result_is_rejected(sure, certificates):
     empty = np.zeros_like(sure.myocardium)
     nothing = dataclasses.replace(
@@ -108,6 +125,7 @@ def test_what_cannot_be_a_result_is_rejected(sure, certificates):
     assert judge(measure_signs(dataclasses.replace(sure, certificates=lost))).verdict == "rejected"
     all_lost = dataclasses.replace(nothing, certificates=lost)
     assert judge(measure_signs(all_lost)).reasons[0] == "more than a third of the slices were lost"
+    assert judge(measure_signs(_told_of_nothing_but_the_wall(sure))).verdict == "accepted"
     inverted = judge(SOUND._replace(contrast=-1.0))
     assert inverted.verdict == "rejected" and "late-enhancement" in inverted.reasons[0]
 
