@@ -15,6 +15,7 @@ from acsnet_jax.training import cohort as cohorts
 from acsnet_jax.training.latent_space import LatentOptions, LatentSpace, fit_latent_space
 from acsnet_jax.training.loop import train_and_evaluate
 from acsnet_jax.training.runs import as_network, load_run, run_config
+from acsnet_jax.training.same_run import seen_by
 from acsnet_jax.training.settings import RunSettings
 from acsnet_jax.training.state import TrainState
 from acsnet_jax.types import InputError
@@ -72,7 +73,7 @@ def make_bundle(
         spec,
         dataclasses.replace(inference, max_change=space.max_change),
         correction,
-        training=_training(space, cohort, loaded["autoencoder"][0].data),
+        training=_training(space, cohort, loaded["autoencoder"][0].data, folders.values()),
     )
     return space
 
@@ -103,8 +104,14 @@ def coders(settings: RunSettings, state: TrainState) -> tuple[Callable, Callable
     return Encode(settings.model, state.variables), Decode(settings.model, state.variables)
 
 
-def _training(space: LatentSpace, cohort: cohorts.Cohort, data: cohorts.CohortOptions) -> dict:
+def _training(
+    space: LatentSpace,
+    cohort: cohorts.Cohort,
+    data: cohorts.CohortOptions,
+    runs: Iterable[pathlib.Path],
+) -> dict:
     """What the bundle tells of its making."""
+    seen = set(cohort.seen).union(*map(seen_by, runs))
     return {
         "data": {"format": data.format, "cine_format": data.cine_format, "seed": data.seed},
         "scans": {
@@ -112,7 +119,7 @@ def _training(space: LatentSpace, cohort: cohorts.Cohort, data: cohorts.CohortOp
             "cine": sum(scan.modality == "cine" for scan in cohort.train),
             "held_out": len(cohort.test),
         },
-        "seen": cohorts.fingerprints(cohort.lge_alone().train, cohort.cine),
+        "seen": sorted(seen),
         "acceptance": space.acceptance,
         "masks": {name: quality._asdict() for name, quality in space.quality.items()},
     }

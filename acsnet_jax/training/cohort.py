@@ -134,6 +134,11 @@ class Cohort:
         """The same without cine scans in `train`."""
         return dataclasses.replace(self, train=[x for x in self.train if x.modality == "lge"])
 
+    @property
+    def seen(self) -> list[str]:
+        """Fingerprints of the scans that whatever is trained on it sees, cine as it was."""
+        return fingerprints(self.lge_alone().train, self.cine)
+
 
 def fingerprints(*cohorts: Sequence[Scan]) -> list[str]:
     """Of scans that something was trained on, for its bundle to tell; see `Scan.fingerprint`."""

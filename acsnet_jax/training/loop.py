@@ -100,7 +100,7 @@ def _train_and_evaluate(
         spill = Spill(workdir, settings.data.memory_gb)
         dataset = training_samples(settings, cohort.train, spill=spill)
         _check_told(settings, dataset, cohort.train)
-        check_samples(dataset, workdir)
+        check_samples(dataset, workdir, cohort.seen)
     steps = steps_per_epoch(dataset.size, settings.optimisation.batch_size)
     task = task_of(settings)
     course = course_of(settings.optimisation, steps * settings.optimisation.epochs)

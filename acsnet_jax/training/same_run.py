@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import ml_collections
@@ -15,6 +16,8 @@ from acsnet_jax.types import InputError
 
 FREE = {"data.memory_gb", "data.pseudonym_key", "workdir"}
 """Keys that say how, and change nothing of what comes out; ``split.json`` tells another key."""
+
+_SAMPLES = "samples.json"
 
 
 def differences(old: dict[str, Any], config: Config, *, prefix: str = "") -> list[str]:
@@ -40,19 +43,24 @@ def differences(old: dict[str, Any], config: Config, *, prefix: str = "") -> lis
     return found
 
 
-def check_samples(dataset: Dataset, workdir: pathlib.Path) -> None:
+def check_samples(dataset: Dataset, workdir: pathlib.Path, seen: Sequence[str]) -> None:
     """Hold the samples against those that a run began with; write down which these are.
 
     A run of before there was ``samples.json`` goes on with what there is.
 
+    Args:
+        dataset: the samples.
+        workdir: of the run.
+        seen: fingerprints of the scans that they were made of, for `seen_by`.
+
     Raises:
         InputError: images, labels or who is among them changed since, or what prepares them.
     """
-    path = workdir / "samples.json"
+    path = workdir / _SAMPLES
     now = {"samples": dataset.size, "sha256": dataset.digest}
     if not path.exists():
         if is_first():
-            write_json(now, path)
+            write_json({**now, "seen": list(seen)}, path)
         return
     then = read_record(path, lambda old: {name: old[name] for name in now}, fix=RESTORE)
     if then != now:
@@ -61,6 +69,18 @@ def check_samples(dataset: Dataset, workdir: pathlib.Path) -> None:
             f"{now['samples']} now): an image, a label or a scan of the cohort changed since, or a "
             "newer library prepares them otherwise; restore it, or use another --workdir"
         )
+
+
+def seen_by(workdir: pathlib.Path) -> list[str]:
+    """Fingerprints of the scans that a run was trained on; none if it is older than its record.
+
+    Raises:
+        InputError: the record is damaged.
+    """
+    path = workdir / _SAMPLES
+    if not path.exists():
+        return []
+    return read_record(path, lambda told: list(map(str, told.get("seen", []))), fix=RESTORE)
 
 
 def _defaults(node: ml_collections.ConfigDict) -> dict[str, Any]:

@@ -178,6 +178,9 @@ def test_with_folds_a_study_is_an_ensemble_with_a_rule_fitted_to_unseen_patients
 def test_figure_5_names_the_latent_space_of_stage_3_alone(study, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("acsnet_jax"), "propagate", True)
     shutil.copytree(study / "autoencoder", tmp_path / "autoencoder")
+    samples = tmp_path / "autoencoder" / "samples.json"
+    kept = json.loads(samples.read_text())
+    samples.write_text(json.dumps({**kept, "seen": [*kept["seen"], "of another cohort"]}))
     config = fit_latent_config.get_config()
     config.runs = str(tmp_path)
     config.select = True
@@ -198,6 +201,8 @@ def test_figure_5_names_the_latent_space_of_stage_3_alone(study, tmp_path, caplo
     corrector = bundles.load_corrector(tmp_path / "bundle")
     assert corrector.mixture.means.shape == (chosen["components"], chosen["dimension"])
     assert not (tmp_path / "bundle.draws").exists()
+    told = bundles.provenance(tmp_path / "bundle")["training"]
+    assert told["seen"] == sorted([*kept["seen"], "of another cohort"])
 
 
 def test_prediction_is_written_on_the_files_own_grid(predicted):

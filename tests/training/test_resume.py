@@ -17,6 +17,7 @@ from acsnet_jax.config import section
 from acsnet_jax.training import loop
 from acsnet_jax.training.augment import Augment
 from acsnet_jax.training.record import read
+from acsnet_jax.training.same_run import seen_by
 from acsnet_jax.training.settings import settings_of
 from acsnet_jax.training.spill import Spill
 from acsnet_jax.types import InputError, Label
@@ -136,6 +137,7 @@ def test_a_cohort_that_changed_since_is_refused(tmp_path):
     """One pixel of a label, which no id tells; the run stays, and goes on with its own cohort."""
     config, cohort = tiny.make_config(), tiny.make_cohort()
     expected = loop.train_and_evaluate(config, tmp_path, cohort=cohort)
+    assert seen_by(tmp_path) == sorted(scan.fingerprint for scan in cohort.train)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     first, *others = cohort.train
     assert first.labels is not None
