@@ -206,8 +206,10 @@ def _in_chunks(function: Callable, arrays: tuple[Any, ...]) -> Any:
     """Runs a function of arrays ``[n, ...]`` chunk by chunk, so that memory stays bounded."""
     n = arrays[0].shape[0]
     if n == 0:
-        one = function(*(jnp.ones((1, *x.shape[1:]), x.dtype) for x in arrays))
-        return jax.tree.map(lambda x: x[:0], one)
+        one = jax.eval_shape(
+            function, *(jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype) for x in arrays)
+        )
+        return jax.tree.map(lambda x: jnp.zeros((0, *x.shape[1:]), x.dtype), one)
     size = _sizes().chunk
     if n <= size:
         return function(*arrays)
