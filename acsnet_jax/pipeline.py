@@ -5,6 +5,7 @@ Networks come in as callables on whole batches; nothing here knows how they were
 
 import dataclasses
 import logging
+import math
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -44,7 +45,14 @@ from acsnet_jax.preprocess.stages import (
     myo_working,
     null_outside,
 )
-from acsnet_jax.types import InputError, MaskStack, NoVentricleError, Scan, Segmentation
+from acsnet_jax.types import (
+    InputError,
+    MaskStack,
+    NoVentricleError,
+    Scan,
+    Segmentation,
+    Spacing,
+)
 
 _LOG = logging.getLogger(__name__)
 
@@ -174,13 +182,20 @@ def delineate(scan: Scan, bundle: Bundle) -> Delineation:
         working = myo_working(scan, bundle.spec)
         lv = resample_mask(lv, coarse, working.grid)
         box = lv_box(lv, working.grid.spacing_mm, bundle.spec.margin_mm)
-        images = null_outside(myo_images(working, box, bundle.spec), box.half_side)
+        size = _window(lv, working.grid.spacing_mm, bundle.spec)
+        images = null_outside(myo_images(working, box, bundle.spec, size=size), box.half_side)
         averages = averaged(bundle.delineate, images, bundle.inference)
     except InputError as error:
         raise type(error)(f"scan {scan.id}: {error}") from error
     myocardium, enhancement, *more = _outputs(averages.mean, working.grid, box)
     dark = more[0] if more else None
     return Delineation(lv, myocardium, enhancement, working.grid, box, averages, dark)
+
+
+def _window(lv: MaskStack, spacing_mm: Spacing, spec: InputSpec) -> int:
+    """Side of stage 2's input: that of training, or the multiple of it that holds the whole LV."""
+    reach = lv_box(lv, spacing_mm, 0.0).half_side
+    return spec.myo_size * max(1, math.ceil(2 * reach / spec.myo_size))
 
 
 def _outputs(

@@ -93,6 +93,14 @@ def test_a_cut_ring_becomes_valid_and_is_certified(bundle):
     assert dice(result.lv[3], scan.labels[3] > 0) > 0.9
 
 
+def test_a_heart_larger_than_stage_2s_input_is_seen_whole(bundle):
+    small = dataclasses.replace(bundle, spec=dataclasses.replace(bundle.spec, myo_size=24))
+    scan = make_scan()
+    expected, found = (pipeline.delineate(scan, one) for one in (bundle, small))
+    np.testing.assert_array_equal(found.myocardium, expected.myocardium)
+    assert expected.myocardium.any() and found.box == expected.box
+
+
 @pytest.mark.parametrize("turn", range(8))
 def test_averaging_over_turns_makes_the_cascade_indifferent_to_them(bundle, turn):
     asking = dataclasses.replace(bundle, inference=dataclasses.replace(bundle.inference, turns=8))
