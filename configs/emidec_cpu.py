@@ -22,7 +22,7 @@ def get_config() -> Config:
             "lv_spacing_mm": 2.5,  # stage 1 only has to find the heart
             "lv_size": 112,
             "myo_spacing_mm": 1.5,
-            "myo_size": 96,
+            "myo_size": 80,  # 120 mm; a larger heart gets a larger window, see pipeline.delineate
             "mask_size": 96,  # 144 mm: room for the largest heart, and half the work of 128
             "context": 1,  # a scar goes on in the next slice, and so does a wall
             "scaling": "percentile",  # EMIDEC is phase-sensitive: its zero is not 0
@@ -34,9 +34,9 @@ def get_config() -> Config:
                 "optimisation": {"epochs": 12, "beta": 0.6, "learning_rate": 2e-3},
             },
             "myo": {
-                "model": {"filters": (12, 24, 48, 96), "bridge": 192, "dropout": 0.0},
+                "model": {"patch": 2, "filters": (24, 48, 96), "bridge": 192, "dropout": 0.0},
                 "pretraining": {"epochs": 17, "beta": 0.4, "learning_rate": 2e-3},
-                "optimisation": {"epochs": 40, "beta": 0.4, "learning_rate": 2e-3},
+                "optimisation": {"epochs": 80, "beta": 0.4, "learning_rate": 2e-3},
             },
             "autoencoder": {
                 "model": {"latent": 32, "filters": (16, 32, 64, 64, 128)},

@@ -77,13 +77,13 @@ class GateLimits:
         contrast: at least.
     """
 
-    wall_confidence: float = 0.856
-    scar_confidence: float = 0.653
-    left_out_ml: float = 6.1
+    wall_confidence: float = 0.835
+    scar_confidence: float = 0.642
+    left_out_ml: float = 3.9
     changed_share: float = 0.029
     lost_share: float = 0.0
-    shift_mm: float = 5.8
-    contrast: float = 1.06
+    shift_mm: float = 4.8
+    contrast: float = 1.14
 
 
 class Judgement(NamedTuple):
