@@ -40,10 +40,17 @@ class ResUNet(nn.Module):
     """As `acsnet_jax.models.ResUNet`."""
 
     def __init__(
-        self, channels: int, filters: Sequence[int], bridge: int, outputs: int, dropout: float
+        self,
+        channels: int,
+        filters: Sequence[int],
+        bridge: int,
+        outputs: int,
+        dropout: float,
+        patch: int = 1,
     ):
         super().__init__()
-        sizes = (channels, *filters)
+        self.patch = patch
+        sizes = (channels * patch**2, *filters)
         self.downs = nn.ModuleList(
             ResidualBlock(before, after) for before, after in zip(sizes[:-1], filters, strict=True)
         )
@@ -55,11 +62,11 @@ class ResUNet(nn.Module):
         )
         self.merges = nn.ModuleList(ResidualBlock(2 * count, count) for count in reversed(filters))
         self.drop = nn.Dropout(dropout)
-        self.head = nn.Conv2d(filters[0], outputs, 1)
+        self.head = nn.Conv2d(filters[0], outputs * patch**2, 1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits of each mask."""
-        hidden = images / 127.5 - 1.0
+        hidden = patches(images / 127.5 - 1.0, self.patch)
         skips = []
         for block in self.downs:
             hidden = block(hidden)
@@ -68,7 +75,21 @@ class ResUNet(nn.Module):
         hidden = self.bridge(hidden)
         for up, merge, skip in zip(self.ups, self.merges, reversed(skips), strict=True):
             hidden = merge(self.drop(torch.cat([up(hidden), skip], dim=1)))
-        return self.head(hidden).float()
+        return pixels(self.head(hidden).float(), self.patch)
+
+
+def patches(images: torch.Tensor, side: int) -> torch.Tensor:
+    """As `acsnet_jax.models.blocks.patches`, channels in the same order."""
+    batch, channels, height, width = images.shape
+    cells = images.reshape(batch, channels, height // side, side, width // side, side)
+    return cells.permute(0, 3, 5, 1, 2, 4).reshape(batch, -1, height // side, width // side)
+
+
+def pixels(inputs: torch.Tensor, side: int) -> torch.Tensor:
+    """The inverse of `patches`."""
+    batch, channels, height, width = inputs.shape
+    cells = inputs.reshape(batch, side, side, channels // side**2, height, width)
+    return cells.permute(0, 3, 4, 1, 5, 2).reshape(batch, -1, height * side, width * side)
 
 
 def segmentation_loss(

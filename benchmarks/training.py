@@ -373,9 +373,11 @@ def theirs(
 def rival_model(shape: Shape, rival: Any) -> Any:
     """The same network in PyTorch."""
     model = shape.settings.model
-    assert isinstance(model, ResUNet) and model.patch == 1  # as the module there
+    assert isinstance(model, ResUNet)
     channels = input_shape(shape.settings.task, shape.settings.spec)[-1]
-    return rival.ResUNet(channels, model.filters, model.bridge, model.outputs, model.dropout)
+    return rival.ResUNet(
+        channels, model.filters, model.bridge, model.outputs, model.dropout, model.patch
+    )
 
 
 def fresh(shape: Shape) -> TrainState:
@@ -427,7 +429,8 @@ def forward_flops(model: ResUNet, height: int, width: int, channels: int) -> int
     def block(before: int, after: int, pixels: int) -> int:
         return 2 * pixels * (9 * before * after + 9 * after * after + before * after)
 
-    total, pixels, before = 0, height * width, channels
+    squares = model.patch**2
+    total, pixels, before = 0, height * width // squares, channels * squares
     for features in model.filters:
         total += block(before, features, pixels)
         pixels, before = pixels // 4, features
@@ -438,7 +441,7 @@ def forward_flops(model: ResUNet, height: int, width: int, channels: int) -> int
         total += 2 * pixels * before * features  # one of the four kernel positions each
         total += block(2 * features, features, pixels)
         before = features
-    return total + 2 * pixels * before * model.outputs
+    return total + 2 * pixels * before * model.outputs * squares
 
 
 def peak_flops(half: bool) -> float | None:

@@ -19,7 +19,7 @@ flop_counter = pytest.importorskip("torch.utils.flop_counter")
 
 from benchmarks import torch_resunet as rival  # noqa: E402
 
-MODEL = ResUNet(filters=(4, 6), bridge=8, outputs=2, dropout=0.0)
+MODEL = ResUNet(filters=(4, 6), bridge=8, outputs=2, dropout=0.0, patch=2)
 
 
 @functools.cache
@@ -42,7 +42,9 @@ def samples():
 
 
 def their_model():
-    return rival.copied(rival.ResUNet(3, MODEL.filters, MODEL.bridge, 2, 0.0), variables())
+    return rival.copied(
+        rival.ResUNet(3, MODEL.filters, MODEL.bridge, 2, 0.0, MODEL.patch), variables()
+    )
 
 
 def channels_first(array):
