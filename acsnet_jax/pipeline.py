@@ -45,14 +45,7 @@ from acsnet_jax.preprocess.stages import (
     myo_working,
     null_outside,
 )
-from acsnet_jax.types import (
-    InputError,
-    MaskStack,
-    NoVentricleError,
-    Scan,
-    Segmentation,
-    Spacing,
-)
+from acsnet_jax.types import InputError, MaskStack, NoVentricleError, Scan, Segmentation, Spacing
 
 _LOG = logging.getLogger(__name__)
 

@@ -85,8 +85,6 @@ class UpConvolution(nn.Module):
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
         # A transposed convolution runs through its kernel backwards.
         weights = jnp.moveaxis(kernel[::-1, ::-1], 2, 0).reshape(channels, -1).astype(self.dtype)
-        pixels = inputs.reshape(-1, channels).astype(self.dtype) @ weights
-        # [batch, height, width, 2, 2, features] to [batch, height, 2, width, 2, features]
-        cells = jnp.swapaxes(pixels.reshape(batch, height, width, 2, 2, self.features), 2, 3)
-        image = cells.reshape(batch, 2 * height, 2 * width, self.features)
+        squares = inputs.reshape(-1, channels).astype(self.dtype) @ weights
+        image = pixels(squares.reshape(batch, height, width, -1), 2)
         return image + bias.reshape(1, 1, 1, -1).astype(self.dtype)
