@@ -47,7 +47,6 @@ from acsnet_jax.models import ResUNet, parameter_count
 from acsnet_jax.synthesis.phantom import make_cohort
 from acsnet_jax.training.datasets import Dataset
 from acsnet_jax.training.loop import training_samples
-from acsnet_jax.training.optimiser import adam
 from acsnet_jax.training.settings import (
     RunSettings,
     course_of,
@@ -184,9 +183,11 @@ def settings_by(name: str) -> RunSettings:
     """Of one of `SHAPES`."""
     task = name.removesuffix("_small")
     small = name != task
-    return settings_of(
+    config: configs.Config = (
         task_config(configs.load("emidec_cpu"), task) if small else configs.load(task)
     )
+    config.optimisation.optimiser = "adam"  # as the rival's
+    return settings_of(config)
 
 
 def make_shape(name: str, settings: RunSettings) -> Shape:
@@ -305,6 +306,7 @@ def network_step(shape: Shape, task: Task, still: Still) -> Contender:
     """Forward, backward and Adam on one batch that lies on the device."""
     images, targets, weights = still
     course = course_of(shape.settings.optimisation, STEPS)
+    optimiser = optax.with_extra_args_support(task.optimiser)
 
     def descend(state: TrainState) -> tuple[TrainState, jax.Array]:
         key = jax.random.fold_in(jax.random.wrap_key_data(state.key_data), state.step)
@@ -320,12 +322,12 @@ def network_step(shape: Shape, task: Task, still: Still) -> Contender:
             return batch_loss(task, logits, targets, weights), updates["batch_stats"]
 
         (loss, statistics), slopes = jax.value_and_grad(objective, has_aux=True)(state.params)
-        changes, optimiser = adam().update(slopes, state.opt_state, state.params, course=course)
+        changes, opt_state = optimiser.update(slopes, state.opt_state, state.params, course=course)
         return state._replace(
             step=state.step + 1,
             params=optax.apply_updates(state.params, changes),
             batch_stats=statistics,
-            opt_state=optimiser,
+            opt_state=opt_state,
         ), loss
 
     step = jax.jit(descend, donate_argnums=0)

@@ -18,19 +18,16 @@ References:
 import itertools
 import logging
 import pathlib
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from tqdm import tqdm
 
 from acsnet_jax.clinical import Calibration, calibration_from
-from acsnet_jax.correction import Corrector
 from acsnet_jax.evaluation.kept import read_segmentation, write_segmentation
 from acsnet_jax.files import AGAIN, read_record, write_json
 from acsnet_jax.pipeline import Bundle, Inference, segment_or_nothing
-from acsnet_jax.training.folds import FoldNetworks, LeftOut, deal, ruled
-from acsnet_jax.training.settings import Config
-from acsnet_jax.types import Scan, Segmentation
+from acsnet_jax.training.folds import FoldNetworks, LeftOut, ruled
+from acsnet_jax.types import Segmentation
 
 _LOG = logging.getLogger(__name__)
 
@@ -49,44 +46,39 @@ class Fold(NamedTuple):
     calibration: Calibration
 
 
-def cross_validate_system(
-    config: Config,
-    scans: Sequence[Scan],
-    cine: Sequence[Scan],
-    corrector: Corrector,
-    *,
-    folds: int,
-    seed: int,
-    folder: pathlib.Path,
-) -> list[Fold]:
+def cross_validate_system(networks: FoldNetworks) -> list[Fold]:
     """Hold out every patient once.
 
-    Args:
-        config: of a study, as ``configs/emidec_cpu.py``.
-        scans: labelled LGE scans of all patients.
-        cine: labelled cine scans, for training alone.
-        corrector: stage 3, which never saw the patients.
-        folds: into which they are dealt; at least 3, two of which are left out.
-        seed: of the folds.
-        folder: gets what `acsnet_jax.training.folds.FoldNetworks` writes, ``held_out/`` and
-            ``bundle/``, the system that comes out of it. What is there is not done again, and a
-            training that stopped goes on.
+    What is there already is not done again, and a training that stopped goes on.
 
-    Raises:
-        InputError: too few patients, `folder` has folds of other patients, or stage 3 works at
-            another spacing or size than the config.
+    Args:
+        networks: of at least 3 folds, two of which are left out at a time; stage 3 never saw the
+            patients. Its folder gets ``held_out/`` beside what the networks write themselves.
+
+    Returns:
+        What each fold came to, in their order.
     """
-    dealt = deal(scans, folds, seed, least=3)
-    networks = FoldNetworks(config, list(scans), list(cine), corrector, dealt, folder)
-    singles = [(fold,) for fold in range(folds)]
-    pairs: list[LeftOut] = [*itertools.combinations(range(folds), 2)]
-    for left_out in tqdm([*singles, *pairs], desc="networks", unit="training", disable=None):
+    for left_out in tqdm(
+        [*_singles(networks), *itertools.combinations(range(len(networks.dealt)), 2)],
+        desc="networks",
+        unit="training",
+        disable=None,
+    ):
         networks.train(left_out)
-    found = [_held_out(networks, index) for index in range(folds)]
-    if not (folder / "bundle").exists():
-        counts = {"lge": len(scans), "cine": len(cine)}
-        networks.save_bundle(folder / "bundle", singles, {"scans": counts})
-    return found
+    return [_held_out(networks, index) for index in range(len(networks.dealt))]
+
+
+def save_system(networks: FoldNetworks) -> None:
+    """Write the system that comes out of a cross-validation to ``bundle/``, if it is not there."""
+    folder = networks.folder / "bundle"
+    if not folder.exists():
+        counts = {"lge": len(networks.scans), "cine": len(networks.cine)}
+        networks.save_bundle(folder, _singles(networks), {"scans": counts})
+
+
+def _singles(networks: FoldNetworks) -> list[tuple[int]]:
+    """The trainings that left one fold out."""
+    return [(fold,) for fold in range(len(networks.dealt))]
 
 
 def _held_out(networks: FoldNetworks, index: int) -> Fold:

@@ -8,10 +8,10 @@ from acsnet_jax import bundle as bundles
 from acsnet_jax import evaluation, prior
 from acsnet_jax.correction import Corrector
 from acsnet_jax.evaluation.headline import Targets
-from acsnet_jax.evaluation.nested import cross_validate_system
+from acsnet_jax.evaluation.nested import cross_validate_system, save_system
 from acsnet_jax.jobs.evaluate import write_study
 from acsnet_jax.training.cohort import Cohort, CohortOptions, read_labelled
-from acsnet_jax.training.folds import check_enhancement
+from acsnet_jax.training.folds import FoldNetworks, check_enhancement, deal
 from acsnet_jax.training.loop import beginning
 from acsnet_jax.training.settings import Config, from_config
 from acsnet_jax.training.spill import Spill
@@ -34,9 +34,9 @@ def crossvalidate(config: Config, workdir: pathlib.Path) -> None:
         scans, cine, corrector = read_inputs(config, workdir)
         check_pretraining(config, cine)
         check_enhancement(scans)
-    folds = cross_validate_system(
-        config, scans, cine, corrector, folds=config.folds, seed=config.seed, folder=workdir
-    )
+    dealt = deal(scans, config.folds, config.seed, least=3)
+    networks = FoldNetworks(config, scans, cine, corrector, dealt, workdir)
+    folds = cross_validate_system(networks)
     records = evaluation.Evaluation([], [])
     for fold in folds:
         found = evaluation.evaluate(fold.segmentations, fold.inference)
@@ -56,7 +56,9 @@ def crossvalidate(config: Config, workdir: pathlib.Path) -> None:
         targets=from_config(Targets, config.targets),
         config=config.to_dict(),
     )
-    _LOG.info("done; open %s", path)
+    _LOG.info("open %s; what is left is the bundle with its intervals", path)
+    save_system(networks)
+    _LOG.info("done")
 
 
 class Inputs(NamedTuple):

@@ -1,17 +1,20 @@
-"""Adam along a learning rate that comes with each step.
+"""Adam and Muon along a learning rate that comes with each step.
 
 What a run's length decides is an argument, not a part of the program: runs of any length and rate
 share what is compiled.
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
+from optax import contrib
+
+_ADAM_RMS = 0.2  # of a parameter's changes by Adam, in units of the learning rate
 
 
 class Course(NamedTuple):
@@ -42,6 +45,36 @@ def learning_rate(course: Course, count: Int[Array, ""]) -> Float[Array, ""]:
 def adam() -> optax.GradientTransformationExtraArgs:
     """Adam (paper, Training); its ``update`` takes ``course``, a `Course`."""
     return optax.chain(optax.scale_by_adam(), _along_a_course())
+
+
+@functools.cache
+def muon() -> optax.GradientTransformationExtraArgs:
+    """Muon for kernels and matrices, Nadam for the rest; its ``update`` takes ``course``.
+
+    The momentum of a kernel, as a matrix of its inputs by its outputs, is made orthogonal before it
+    is descended along, so that no direction of it waits for the others. Changes are as large as
+    Adam's at the same learning rate.
+
+    References:
+        Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024. Liu et al.,
+        "Muon is scalable for LLM training", arXiv 2502.16982, 2025 (the size of the changes).
+    """
+    # Optax turns the gradient's sign around, and so does the course.
+    direction = contrib.muon(
+        -1.0, consistent_rms=_ADAM_RMS, muon_weight_dimension_numbers=_matrices
+    )
+    return optax.chain(direction, _along_a_course())
+
+
+def _matrices(params: PyTree) -> PyTree:
+    """How each parameter is read as a matrix, its last axis the outputs; None for vectors."""
+
+    def axes(param: Any) -> contrib.MuonDimensionNumbers | None:
+        if param.ndim < 2:
+            return None
+        return contrib.MuonDimensionNumbers(tuple(range(param.ndim - 1)), param.ndim - 1)
+
+    return jax.tree.map(axes, params)
 
 
 def _along_a_course() -> optax.GradientTransformationExtraArgs:

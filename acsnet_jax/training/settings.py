@@ -14,7 +14,7 @@ from acsnet_jax.models import Autoencoder, ResUNet
 from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.training.augment import Augment
 from acsnet_jax.training.cohort import CohortOptions
-from acsnet_jax.training.optimiser import Course, adam
+from acsnet_jax.training.optimiser import Course, adam, muon
 from acsnet_jax.training.steps import Task
 from acsnet_jax.types import InputError
 
@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 OUTPUTS = {"lv": 1, "myo": 2, "autoencoder": 1}
 """The three networks, and how many masks each of them gives; stage 2 one more by option."""
+
+_OPTIMISERS = {"adam": adam, "muon": muon}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Optimisation:
         epochs: passes over the training samples.
         learning_rate: the highest; reached after `warmup` of all steps, then cosine decay to 0.
         warmup: share of all steps.
+        optimiser: "adam", as in the paper, or "muon", which fits more in as many steps and takes an
+            eighth longer for one on two cores; the rate that suits one suits the other.
         beta: weight of the losses (0.6 for the LV, 0.4 for the myocardium).
         loss: "image": the Tversky loss of each image, as in the paper; "batch": of all images of a
             batch together, so that what is found where the expert drew nothing costs something.
@@ -46,6 +50,7 @@ class Optimisation:
     epochs: int = 100
     learning_rate: float = 1e-3
     warmup: float = 0.05
+    optimiser: Literal["adam", "muon"] = "adam"
     beta: float = 0.6
     loss: Literal["image", "batch"] = "image"
     compute: Literal["float32", "bfloat16"] = "float32"
@@ -189,7 +194,7 @@ def make_task(
         model: the network.
         size: height and width of its input.
         augment: random changes.
-        optimisation: loss, its weight, and what is computed in.
+        optimisation: loss, its weight, the optimiser, and what is computed in.
 
     Raises:
         InputError: the network does not compute in what the options ask for.
@@ -197,7 +202,7 @@ def make_task(
     return Task(
         name=name,
         model=_computing(model, optimisation.compute),
-        optimiser=adam(),
+        optimiser=_OPTIMISERS[optimisation.optimiser](),
         size=size,
         augment=augment,
         beta=optimisation.beta,
