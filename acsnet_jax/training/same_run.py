@@ -14,8 +14,10 @@ from acsnet_jax.training.datasets import Dataset
 from acsnet_jax.training.distributed import is_first
 from acsnet_jax.types import InputError
 
-FREE = {"data.memory_gb", "data.pseudonym_key", "workdir"}
-"""Keys that say how, and change nothing of what comes out; ``split.json`` tells another key."""
+FREE = {"checkpoint_every", "memory_gb", "picture_every", "pseudonym_key", "workdir"}
+"""Keys, whatever their section, that say how, and change nothing of what comes out; ``split.json``
+tells another key of pseudonyms.
+"""
 
 _SAMPLES = "samples.json"
 
@@ -38,7 +40,7 @@ def differences(old: dict[str, Any], config: Config, *, prefix: str = "") -> lis
         after = config.get(key)
         if isinstance(after, ml_collections.ConfigDict) and isinstance(before, dict | None):
             found += differences(before or {}, after, prefix=f"{prefix}{key}.")
-        elif prefix + key not in FREE and before != _plain(after):
+        elif key not in FREE and before != _plain(after):
             found.append(prefix + key)
     return found
 

@@ -113,11 +113,16 @@ def test_a_field_that_a_run_had_and_there_is_no_more_is_named(tmp_path):
         loop.write_config(config, tmp_path)
 
 
-def test_how_much_memory_there_is_may_change(tmp_path):
+def test_how_much_memory_there_is_and_when_a_run_is_kept_may_change(tmp_path):
     config = tiny.make_config()
     loop.write_config(config, tmp_path)
     config.data.memory_gb = 0.5
+    config.optimisation.checkpoint_every += 1
+    config.optimisation.picture_every += 1
     loop.write_config(config, tmp_path)
+    config.optimisation.batch_size += 1
+    with pytest.raises(InputError, match=r"\(optimisation.batch_size differ\)"):
+        loop.write_config(config, tmp_path)
 
 
 def test_a_run_of_before_a_field_goes_on(tmp_path):
