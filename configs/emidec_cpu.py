@@ -35,14 +35,25 @@ def get_config() -> Config:
             },
             "myo": {
                 "model": {"patch": 2, "filters": (24, 48, 96), "bridge": 192, "dropout": 0.0},
-                "pretraining": {"epochs": 17, "beta": 0.4, "learning_rate": 2e-3},
-                "optimisation": {"epochs": 80, "beta": 0.4, "learning_rate": 2e-3},
+                "pretraining": {"epochs": 17, "beta": 0.4, "learning_rate": 4e-3},
+                "optimisation": {
+                    "epochs": 120,
+                    "beta": 0.4,
+                    "optimiser": "muon",  # also for the pretraining
+                    "learning_rate": 4e-3,
+                    "checkpoint_every": 10,  # about a minute
+                },
             },
             "autoencoder": {
                 "model": {"latent": 32, "filters": (16, 32, 64, 64, 128)},
                 "augment": {"damage": 0.3},  # gaps are always damage here, see gap_max_deg
                 # many small steps: a code has to say where a wall of four pixels lies
-                "optimisation": {"epochs": 240, "batch_size": 8, "learning_rate": 2e-3},
+                "optimisation": {
+                    "epochs": 240,
+                    "batch_size": 8,
+                    "learning_rate": 2e-3,
+                    "checkpoint_every": 10,
+                },
             },
         },
         latent={

@@ -77,13 +77,13 @@ class GateLimits:
         contrast: at least.
     """
 
-    wall_confidence: float = 0.835
-    scar_confidence: float = 0.642
-    left_out_ml: float = 3.9
-    changed_share: float = 0.029
+    wall_confidence: float = 0.849
+    scar_confidence: float = 0.617
+    left_out_ml: float = 2.1
+    changed_share: float = 0.017
     lost_share: float = 0.0
-    shift_mm: float = 4.8
-    contrast: float = 1.14
+    shift_mm: float = 4.2
+    contrast: float = 1.23
 
 
 class Judgement(NamedTuple):
