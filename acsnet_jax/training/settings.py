@@ -36,7 +36,7 @@ class Optimisation:
         learning_rate: the highest; reached after `warmup` of all steps, then cosine decay to 0.
         warmup: share of all steps.
         optimiser: "adam", as in the paper, or "muon", which fits more in as many steps and takes an
-            eighth longer for one on two cores; the rate that suits one suits the other.
+            eighth longer for one on two cores; ``configs/emidec_cpu.py`` gives it twice the rate.
         beta: weight of the losses (0.6 for the LV, 0.4 for the myocardium).
         loss: "image": the Tversky loss of each image, as in the paper; "batch": of all images of a
             batch together, so that what is found where the expert drew nothing costs something.
