@@ -8,7 +8,7 @@ from acsnet_jax import bundle as bundles
 from acsnet_jax import evaluation, prior
 from acsnet_jax.correction import Corrector
 from acsnet_jax.evaluation.headline import Targets
-from acsnet_jax.evaluation.nested import cross_validate_system, save_system
+from acsnet_jax.evaluation.nested import check_pairs, cross_validate_system, save_system
 from acsnet_jax.jobs.evaluate import write_study
 from acsnet_jax.training.cohort import Cohort, CohortOptions, read_labelled
 from acsnet_jax.training.folds import FoldNetworks, check_enhancement, deal
@@ -30,6 +30,7 @@ def crossvalidate(config: Config, workdir: pathlib.Path) -> None:
         InputError: bad data, too few patients, or `workdir` holds a run of another config.
     """
     check_study(config)
+    check_pairs(config.pairs)
     with beginning(config, workdir):
         scans, cine, corrector = read_inputs(config, workdir)
         check_pretraining(config, cine)

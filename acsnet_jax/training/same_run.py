@@ -19,6 +19,9 @@ FREE = {"checkpoint_every", "memory_gb", "picture_every", "pseudonym_key", "work
 tells another key of pseudonyms.
 """
 
+_LATER = {"pairs": "all"}
+"""Keys outside of any section that came later, with what was done before there was a choice."""
+
 _SAMPLES = "samples.json"
 
 
@@ -36,7 +39,7 @@ def differences(old: dict[str, Any], config: Config, *, prefix: str = "") -> lis
     defaults = _defaults(config)
     found = []
     for key in sorted(old.keys() | set(config)):
-        before = old[key] if key in old else _plain(defaults.get(key))
+        before = old[key] if key in old else _plain(defaults.get(key, _LATER.get(key)))
         after = config.get(key)
         if isinstance(after, ml_collections.ConfigDict) and isinstance(before, dict | None):
             found += differences(before or {}, after, prefix=f"{prefix}{key}.")
