@@ -4,16 +4,20 @@ import logging
 import os
 import pathlib
 import tempfile
+from importlib.metadata import version
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Programs are run a few times at most: compiling them with less care takes a third off the suite.
-# Each flag once, also in the workers of pytest-xdist, which inherit them: they are a part of the
-# names of programs in JAX's cache.
+# Programs are run a few times at most: they are compiled with as little care as there is, and into
+# fewer kernels, in a third of the time. Each flag once, also in the workers of pytest-xdist, which
+# inherit them: they are a part of the names of programs in JAX's cache.
 os.environ["XLA_FLAGS"] = " ".join(
     dict.fromkeys(
         [
             "--xla_force_host_platform_device_count=2",
-            "--xla_backend_optimization_level=1",
+            "--xla_backend_optimization_level=0",
+            "--xla_disable_hlo_passes=tree_reduction_rewriter",
+            # A later XLA has no choice, and ends at a flag that it does not know.
+            *["--xla_cpu_use_fusion_emitters=false"] * version("jaxlib").startswith("0.10."),
             *os.environ.get("XLA_FLAGS", "").split(),
         ]
     )

@@ -65,7 +65,7 @@ def cross_validate_system(networks: FoldNetworks) -> list[Fold]:
     """
     folds = range(len(networks.dealt))
     pairs = sorted({_pair(fold, other) for fold in folds for other in _partners(networks, fold)})
-    trainings: list[LeftOut] = [*_singles(networks), *pairs]
+    trainings: list[LeftOut] = [*networks.singles, *pairs]
     for left_out in tqdm(trainings, desc="networks", unit="training", disable=None):
         networks.train(left_out)
     return [_held_out(networks, index) for index in folds]
@@ -76,12 +76,7 @@ def save_system(networks: FoldNetworks) -> None:
     folder = networks.folder / "bundle"
     if not folder.exists():
         counts = {"lge": len(networks.scans), "cine": len(networks.cine)}
-        networks.save_bundle(folder, _singles(networks), {"scans": counts})
-
-
-def _singles(networks: FoldNetworks) -> list[tuple[int]]:
-    """The trainings that left one fold out."""
-    return [(fold,) for fold in range(len(networks.dealt))]
+        networks.save_bundle(folder, networks.singles, {"scans": counts})
 
 
 def _held_out(networks: FoldNetworks, index: int) -> Fold:

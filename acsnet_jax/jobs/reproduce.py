@@ -82,13 +82,12 @@ def _fold_by_fold(config: Config, workdir: pathlib.Path, cohort: cohorts.Cohort)
     networks = FoldNetworks(
         config, lge, cohort.cine, bundles.load_corrector(stage3), dealt, workdir
     )
-    members = [(fold,) for fold in range(config.folds)]
-    for member in tqdm(members, desc="networks", unit="fold", disable=None):
+    for member in tqdm(networks.singles, desc="networks", unit="fold", disable=None):
         networks.train(member)
     if not (workdir / "bundle").exists():
         told = bundles.provenance(stage3)["training"]
-        networks.save_bundle(workdir / "bundle", members, told)
-    stages = {task: networks.run(members[0], task) for task in ("lv", "myo")}
+        networks.save_bundle(workdir / "bundle", networks.singles, told)
+    stages = {task: networks.run(networks.singles[0], task) for task in ("lv", "myo")}
     return {**stages, "autoencoder": workdir / "autoencoder"}
 
 

@@ -145,6 +145,11 @@ class FoldNetworks:
         """Sizes and scalings."""
         return from_config(InputSpec, self.config.spec)
 
+    @property
+    def singles(self) -> list[tuple[int]]:
+        """The trainings that left one fold out."""
+        return [(fold,) for fold in range(len(self.dealt))]
+
     def of(self, *folds: int) -> list[Scan]:
         """Scans of some folds."""
         ids = {name for fold in folds for name in self.dealt[fold]}

@@ -27,8 +27,7 @@ def curves(tmp_path_factory):
         env={
             **os.environ,
             "PYTHONPATH": os.pathsep.join(sys.path),
-            "XLA_FLAGS": os.environ["XLA_FLAGS"]
-            + " --xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0",
+            "XLA_FLAGS": os.environ["XLA_FLAGS"].replace("device_count=2", "device_count=8"),
             "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("xla")),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         },

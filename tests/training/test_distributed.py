@@ -24,8 +24,7 @@ def start(*arguments, **environment):
         env={
             **os.environ,
             "PYTHONPATH": os.pathsep.join(sys.path),
-            "XLA_FLAGS": os.environ["XLA_FLAGS"].replace("device_count=2", "device_count=1")
-            + " --xla_backend_optimization_level=0",
+            "XLA_FLAGS": os.environ["XLA_FLAGS"].replace("device_count=2", "device_count=1"),
             **environment,
         },
         stdout=subprocess.PIPE,
