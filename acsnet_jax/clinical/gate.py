@@ -77,13 +77,13 @@ class GateLimits:
         contrast: at least.
     """
 
-    wall_confidence: float = 0.849
-    scar_confidence: float = 0.617
-    left_out_ml: float = 2.1
-    changed_share: float = 0.017
+    wall_confidence: float = 0.867
+    scar_confidence: float = 0.684
+    left_out_ml: float = 3.3
+    changed_share: float = 0.009
     lost_share: float = 0.0
-    shift_mm: float = 4.2
-    contrast: float = 1.23
+    shift_mm: float = 4.4
+    contrast: float = 1.22
 
 
 class Judgement(NamedTuple):

@@ -10,7 +10,7 @@ from acsnet_jax.report.gate import SIGN_NAMES
 def records():
     found = []
     for k in range(10):
-        signs = Signs(0.5 + 0.05 * k, None, 0.0, 0.01, 0.0, 3.0 + (k == 2), 2.0)
+        signs = Signs(0.5 + 0.05 * k, None, 0.0, 0.005, 0.0, 3.0 + (k == 2), 2.0)
         found.append(GateRecord(f"P{k}", judge(signs), 0.5 + 0.04 * k, None))
     return found
 
