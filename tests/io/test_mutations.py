@@ -9,9 +9,6 @@ from benchmarks.mutations import damage
 COUNT = 60
 """Of a kind; `benchmarks.fuzz` reads thousands, within limits of time and memory."""
 
-OF_RUNS = 20
-"""A checkpoint takes a second to read."""
-
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
@@ -21,7 +18,7 @@ def sound(tmp_path_factory):
 @pytest.mark.parametrize("kind", KINDS)
 def test_damaged_input(sound, tmp_path, kind):
     number = list(KINDS).index(kind)
-    for index in range(OF_RUNS if kind == "run" else COUNT):
+    for index in range(COUNT):
         damage(sound[kind], tmp_path / "damaged", np.random.default_rng([number, index]))
         found = outcome(kind, tmp_path / "damaged")
         assert not found.failed, (index, found)
