@@ -1,4 +1,7 @@
-"""What `benchmarks.plain_unet` does: folds of patients, their networks, labels and tables."""
+"""What `benchmarks.plain_unet` does: folds of patients, their networks, labels and tables.
+
+`benchmarks.nnunet` reads the same folds and writes the same tables.
+"""
 
 import dataclasses
 import importlib
@@ -118,8 +121,13 @@ def read_folds(path: pathlib.Path, scans: Collection[str]) -> list[list[str]]:
     return folds
 
 
-def keep_settings(out: pathlib.Path, folds: list[list[str]], options: Options) -> None:
+def keep_settings(out: pathlib.Path, folds: list[list[str]], options: Any) -> None:
     """Keep the settings beside the results; refuse to go on with others.
+
+    Args:
+        out: folder of the results.
+        folds: ids of each.
+        options: a dataclass of what is trained.
 
     Raises:
         InputError: the folder holds results of other settings.
