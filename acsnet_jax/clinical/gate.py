@@ -77,13 +77,13 @@ class GateLimits:
         contrast: at least.
     """
 
-    wall_confidence: float = 0.867
-    scar_confidence: float = 0.684
-    left_out_ml: float = 3.3
-    changed_share: float = 0.009
+    wall_confidence: float = 0.863
+    scar_confidence: float = 0.713
+    left_out_ml: float = 2.5
+    changed_share: float = 0.012
     lost_share: float = 0.0
-    shift_mm: float = 4.4
-    contrast: float = 1.22
+    shift_mm: float = 4.3
+    contrast: float = 1.20
 
 
 class Judgement(NamedTuple):

@@ -33,6 +33,7 @@ from configs import quickstart
 
 def tiny():
     config = quickstart.get_config()
+    config.folds = 0
     config.data.patients = 5
     config.data.cine_patients = 3
     config.data.image_size = 80
@@ -178,6 +179,7 @@ def test_with_folds_a_study_is_an_ensemble_with_a_rule_fitted_to_unseen_patients
 def test_figure_5_names_the_latent_space_of_stage_3_alone(study, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("acsnet_jax"), "propagate", True)
     shutil.copytree(study / "autoencoder", tmp_path / "autoencoder")
+    shutil.copy(study / "split.json", tmp_path / "split.json")
     samples = tmp_path / "autoencoder" / "samples.json"
     kept = json.loads(samples.read_text())
     samples.write_text(json.dumps({**kept, "seen": [*kept["seen"], "of another cohort"]}))
