@@ -33,7 +33,6 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from acsnet_jax.files import replacing_folder, write_json
-from acsnet_jax.io import write_mask
 from acsnet_jax.io.nifti import save_nifti
 from acsnet_jax.types import InputError, Label, Scan, Segmentation
 from benchmarks import cohorts, plain_folds, record
@@ -141,12 +140,8 @@ def write_raw(scans: Sequence[Scan], folder: pathlib.Path) -> None:
             assert scan.labels is not None
             drawn = np.minimum(scan.labels, np.uint8(Label.ENHANCEMENT))
             drawn[~scan.labelled] = _IGNORE["ignore"]
-            write_mask(temporary / "labelsTr" / f"{scan.id}.nii.gz", drawn, scan)
-            image = np.empty_like(scan.image)
-            image[scan.file_order] = scan.image
-            path = temporary / "imagesTr" / f"{scan.id}_0000.nii.gz"
-            path.parent.mkdir(exist_ok=True)
-            save_nifti(nibabel.Nifti1Image(image.transpose(2, 1, 0), scan.file_affine), path)
+            _save(drawn, scan, temporary / "labelsTr" / f"{scan.id}.nii.gz")
+            _save(scan.image, scan, temporary / "imagesTr" / f"{scan.id}_0000.nii.gz")
         about = {
             "channel_names": {"0": "LGE"},  # not "CT": scaled scan by scan
             "labels": _LABELS if all(scan.labelled.all() for scan in scans) else _LABELS | _IGNORE,
@@ -155,6 +150,18 @@ def write_raw(scans: Sequence[Scan], folder: pathlib.Path) -> None:
             "overwrite_image_reader_writer": "NibabelIO",
         }
         write_json(about, temporary / "dataset.json")
+
+
+def _save(values: np.ndarray, scan: Scan, path: pathlib.Path) -> None:
+    """In the owner's order of slices, on a plain grid: EMIDEC's own headers lack the spacing."""
+    stored = np.empty_like(values)
+    stored[scan.file_order] = values
+    row_mm, column_mm = scan.spacing_mm
+    gaps_mm = np.diff(scan.positions_mm)
+    gap_mm = float(np.median(gaps_mm)) if len(gaps_mm) else 1.0
+    affine = np.diag([column_mm, row_mm, gap_mm, 1.0])
+    path.parent.mkdir(exist_ok=True)
+    save_nifti(nibabel.Nifti1Image(stored.transpose(2, 1, 0), affine), path)
 
 
 def _command() -> Run:

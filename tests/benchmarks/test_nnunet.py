@@ -100,6 +100,9 @@ def test_images_and_labels_stay_as_they_are(cohort, tmp_path):
     image = nibabel.Nifti1Image.from_filename(folder / "imagesTr" / f"{scan.id}_0000.nii.gz")
     label = nibabel.Nifti1Image.from_filename(folder / "labelsTr" / f"{scan.id}.nii.gz")
     np.testing.assert_array_equal(image.affine, label.affine)
+    row_mm, column_mm = scan.spacing_mm
+    gap_mm = np.median(np.diff(scan.positions_mm))
+    assert image.header.get_zooms() == pytest.approx((column_mm, row_mm, gap_mm))
     stored = np.asarray(image.dataobj).transpose(2, 1, 0)
     np.testing.assert_array_equal(stored[scan.file_order], scan.image)
     drawn = read_labels(folder / "labelsTr" / f"{scan.id}.nii.gz", axis=3).values
