@@ -10,25 +10,10 @@ import numpy as np
 import pytest
 
 from acsnet_jax.io import read_labels
-from acsnet_jax.synthesis.phantom import make_cohort
 from acsnet_jax.types import InputError
-from benchmarks import nnunet
+from benchmarks import nnunet_folds
 
-OPTIONS = nnunet.Options()
-
-
-@pytest.fixture
-def cohort():
-    """Four phantoms."""
-    return make_cohort(4, 0, modality="lge", size=64)
-
-
-@pytest.fixture
-def folds(tmp_path, cohort):
-    """Two folds of them."""
-    path = tmp_path / "folds.json"
-    path.write_text(json.dumps([[scan.id for scan in part] for part in (cohort[:2], cohort[2:])]))
-    return path
+OPTIONS = nnunet_folds.Options()
 
 
 class Learned:
@@ -61,7 +46,7 @@ class Learned:
 
 def test_folds_are_ours_and_the_labels_it_wrote_are_judged(cohort, folds, tmp_path):
     names, out, run = [scan.id for scan in cohort], tmp_path / "out", Learned()
-    found = nnunet.run_folds(cohort, folds, out, OPTIONS, run=run)
+    found = nnunet_folds.run_folds(cohort, folds, out, OPTIONS, run=run)
     assert [one.scan.id for one in found] == names
     split = json.loads((out / "preprocessed" / "Dataset001_LGE" / "splits_final.json").read_text())
     assert split == [
@@ -74,15 +59,17 @@ def test_folds_are_ours_and_the_labels_it_wrote_are_judged(cohort, folds, tmp_pa
     assert {"challenge.md", "table1.csv", "table2.md"} <= {path.name for path in out.iterdir()}
 
     again = Learned()
-    nnunet.run_folds(cohort, folds, out, OPTIONS, run=again)
+    nnunet_folds.run_folds(cohort, folds, out, OPTIONS, run=again)
     assert again.commands == []
     with pytest.raises(InputError, match="configuration differ"):
-        nnunet.run_folds(cohort, folds, out, nnunet.Options(configuration="3d_fullres"), run=again)
+        nnunet_folds.run_folds(
+            cohort, folds, out, nnunet_folds.Options(configuration="3d_fullres"), run=again
+        )
 
 
 def test_a_fold_that_stopped_goes_on_from_its_checkpoint(cohort, folds, tmp_path):
     out, run = tmp_path / "out", Learned()
-    nnunet.run_folds(cohort, folds, out, OPTIONS, run=run, device="cpu")
+    nnunet_folds.run_folds(cohort, folds, out, OPTIONS, run=run, device="cpu")
     assert [command[3] for command in run.commands[1:]] == ["0", "1"]
     assert all("--c" not in command for command in run.commands)
     assert all(command[-2:] == ["-device", "cpu"] for command in run.commands[1:])
@@ -90,13 +77,13 @@ def test_a_fold_that_stopped_goes_on_from_its_checkpoint(cohort, folds, tmp_path
     shutil.rmtree(folder / "validation")
     (folder / "checkpoint_latest.pth").touch()
     again = Learned()
-    nnunet.run_folds(cohort, folds, out, OPTIONS, run=again, device="cpu")
+    nnunet_folds.run_folds(cohort, folds, out, OPTIONS, run=again, device="cpu")
     assert [(command[3], command[-1]) for command in again.commands] == [("1", "--c")]
 
 
 def test_images_and_labels_stay_as_they_are(cohort, tmp_path):
     scan, folder = cohort[0], tmp_path / "raw"
-    nnunet.write_raw(cohort, folder)
+    nnunet_folds.write_raw(cohort, folder)
     image = nibabel.Nifti1Image.from_filename(folder / "imagesTr" / f"{scan.id}_0000.nii.gz")
     label = nibabel.Nifti1Image.from_filename(folder / "labelsTr" / f"{scan.id}.nii.gz")
     np.testing.assert_array_equal(image.affine, label.affine)
@@ -115,14 +102,14 @@ def test_images_and_labels_stay_as_they_are(cohort, tmp_path):
 def test_slices_without_labels_are_ignored(cohort, tmp_path):
     scan = cohort[0]
     assert not scan.labelled.all()
-    nnunet.write_raw([scan], tmp_path / "raw")
+    nnunet_folds.write_raw([scan], tmp_path / "raw")
     drawn = read_labels(tmp_path / "raw" / "labelsTr" / f"{scan.id}.nii.gz", axis=3).values
     assert np.all(drawn[scan.file_order][~scan.labelled] == 4)
     about = json.loads((tmp_path / "raw" / "dataset.json").read_text())
     assert about["labels"]["ignore"] == 4
 
     whole = scan.replace(labelled=np.ones_like(scan.labelled))
-    nnunet.write_raw([whole], tmp_path / "raw")
+    nnunet_folds.write_raw([whole], tmp_path / "raw")
     about = json.loads((tmp_path / "raw" / "dataset.json").read_text())
     assert sorted(about["labels"].values()) == [0, 1, 2, 3]
 
@@ -130,7 +117,7 @@ def test_slices_without_labels_are_ignored(cohort, tmp_path):
 def test_without_nnunet_it_says_how_to_get_it(cohort, folds, tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="pip install nnunetv2"):
-        nnunet.run_folds(cohort, folds, tmp_path / "out", OPTIONS)
+        nnunet_folds.run_folds(cohort, folds, tmp_path / "out", OPTIONS)
     assert not (tmp_path / "out").exists()
 
 
@@ -152,7 +139,7 @@ def test_nnunet_itself_trains_and_predicts(cohort, folds, tmp_path, monkeypatch)
     (tmp_path / "trainers" / "two_steps.py").write_text(TRAINER)
     monkeypatch.setenv("nnUNet_extTrainer", str(tmp_path / "trainers"))
     monkeypatch.setenv("nnUNet_compile", "false")
-    options = nnunet.Options(trainer="nnUNetTrainer_twoSteps")
-    found = nnunet.run_folds(cohort, folds, tmp_path / "out", options, device="cpu")
+    options = nnunet_folds.Options(trainer="nnUNetTrainer_twoSteps")
+    found = nnunet_folds.run_folds(cohort, folds, tmp_path / "out", options, device="cpu")
     assert [one.enhancement.shape for one in found] == [scan.image.shape for scan in cohort]
     assert (tmp_path / "out" / "challenge.md").exists()

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from acsnet_jax.io import read_labels
-from acsnet_jax.synthesis.phantom import make_cohort
 from acsnet_jax.types import InputError
 from benchmarks import plain_folds
 
@@ -62,20 +61,6 @@ def test_it_learns_and_averages_over_poses():
 
 
 OPTIONS = plain_folds.Options(filters=(2, 4), epochs=1, spacing_mm=4.0, size=32, mirror=False)
-
-
-@pytest.fixture
-def cohort():
-    """Four phantoms."""
-    return make_cohort(4, 0, modality="lge", size=96)
-
-
-@pytest.fixture
-def folds(tmp_path, cohort):
-    """Two folds of them."""
-    path = tmp_path / "folds.json"
-    path.write_text(json.dumps([[scan.id for scan in part] for part in (cohort[:2], cohort[2:])]))
-    return path
 
 
 def test_every_patient_is_predicted_by_a_network_that_never_saw_it(
