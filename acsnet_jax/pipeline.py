@@ -27,7 +27,7 @@ from acsnet_jax.correction import (
     correct_native,
     kept_slices,
     lost_message,
-    render_native,
+    render_prediction,
     shape_draws,
 )
 from acsnet_jax.ops.host import fill_holes
@@ -274,7 +274,7 @@ def assemble(scan: Scan, found: Delineation, bundle: Bundle) -> Segmentation:
     so.
     """
     masks = found.myocardium >= 0.5
-    given, _ = render_native(masks, found.grid, bundle.corrector)
+    given = render_prediction(found.myocardium, found.grid, bundle.corrector)
     corrected = correct_native(given, found.grid, bundle.corrector, working=masks)
     kept = np.any(corrected.mask, axis=(1, 2))
     if bundle.inference.trim:

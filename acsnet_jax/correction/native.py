@@ -217,6 +217,23 @@ def _within_reach(masks: MaskStack, size: int) -> MaskStack:
     return np.stack(reached)
 
 
+def render_prediction(
+    probability: Float32[np.ndarray, "slices height width"], grid: Grid, corrector: Corrector
+) -> NativeStack:
+    """Where a network's probability is at least 0.5, on the native grid.
+
+    Between two pixels the probabilities say where an outline runs, and a mask no more. Where that
+    fails delta, and the outline of the working grid's mask as `render_native` draws it does not,
+    that is taken.
+    """
+    native = to_native(probability, grid) >= 0.5
+    failing = ~valid_stack(native, grid.native_spacing_mm, corrector.thresholds)
+    if failing.any():
+        drawn, valid = render_native(probability[failing] >= 0.5, grid, corrector)
+        native[np.flatnonzero(failing)[valid]] = drawn[valid]
+    return native
+
+
 def render_native(
     masks: MaskStack, grid: Grid, corrector: Corrector
 ) -> tuple[NativeStack, Bool[np.ndarray, "slices"]]:

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import scipy
 from rings import SPACING, make_corrector
 
 from acsnet_jax.anatomy.cleanup import clean_components
@@ -156,6 +157,44 @@ def test_a_prediction_is_judged_where_it_was_predicted_too(corrector):
     (one,) = check(found, rendered, corrector)
     assert one.route is Route.CLEANED and "objects" in one.failed_before
     assert not one.valid_before and one.pixels_changed == 0
+
+
+def unsure(radius):
+    """A network that is less and less sure within some mm of the outline of a wall."""
+    return scipy.special.expit((6.0 - np.abs(radius - 25.0)) / 2.0).astype(np.float32)
+
+
+def distances(shape, spacing):
+    """Of each pixel from one point of the body, in mm, on grids of one centre."""
+    rows, columns = np.indices(shape)
+    centre = (np.array(shape) - 1) / 2
+    return np.hypot(rows - centre[0] + 1 / spacing, columns - centre[1]) * spacing
+
+
+@pytest.mark.parametrize("spacing", [0.8, 1.3, 1.9])
+def test_a_prediction_keeps_its_outline_between_two_pixels(corrector, spacing):
+    """On another grid it is what the probabilities say, which the mask alone has forgotten."""
+    shape = tuple(round(side * SPACING / spacing) for side in SHAPE)
+    grid = grid_over(shape, (spacing, spacing), SPACING)
+    probability = unsure(distances(grid.shape, SPACING))[None]
+    truth = unsure(distances(shape, spacing)) >= 0.5
+    rendered = native.render_prediction(probability, grid, corrector)
+    assert valid_stack(rendered, (spacing, spacing), corrector.thresholds).all()
+    drawn, _ = native.render_native(probability >= 0.5, grid, corrector)
+    ours, outlined = (np.count_nonzero(mask[0] ^ truth) for mask in (rendered, drawn))
+    assert ours < 0.5 * outlined and ours < 0.02 * truth.sum()
+
+
+def test_a_prediction_that_fails_there_is_drawn_by_its_outline_if_that_helps(corrector):
+    """Smoothing swallows an island of a pixel, and closes no gap."""
+    island, gaps = ring(), with_two_gaps()
+    island[10, 10] = True
+    masks = np.stack([ring(), island, gaps])
+    rendered = native.render_prediction(masks.astype(np.float32), GRID, corrector)
+    valid = valid_stack(rendered, PIXELS, corrector.thresholds)
+    assert valid.tolist() == [True, True, False]
+    drawn, _ = native.render_native(masks, GRID, corrector)
+    np.testing.assert_array_equal(rendered, np.stack([masks[0], drawn[1], masks[2]]))
 
 
 def test_a_speck_that_vanishes_on_its_way_is_not_forgotten(corrector):
