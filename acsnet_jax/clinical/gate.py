@@ -78,12 +78,12 @@ class GateLimits:
     """
 
     wall_confidence: float = 0.863
-    scar_confidence: float = 0.713
-    left_out_ml: float = 2.5
+    scar_confidence: float = 0.694
+    left_out_ml: float = 2.4
     changed_share: float = 0.012
     lost_share: float = 0.0
-    shift_mm: float = 4.3
-    contrast: float = 1.20
+    shift_mm: float = 4.2
+    contrast: float = 1.18
 
 
 class Judgement(NamedTuple):
