@@ -310,7 +310,9 @@ def _name(left_out: LeftOut) -> str:
 
 def _read_case(path: pathlib.Path) -> ScarCase:
     def parse(arrays: Mapping[str, np.ndarray]) -> ScarCase:
-        found = {name: arrays[name] for name in ScarCase._fields}
+        # folders of before there was "judged" hold labelled slices alone
+        every = {"judged": np.ones(len(arrays["drawn"]), bool)}
+        found = {name: {**every, **arrays}[name] for name in ScarCase._fields}
         row, column = (float(x) for x in found.pop("spacing_mm"))
         return ScarCase(spacing_mm=(row, column), **found)
 

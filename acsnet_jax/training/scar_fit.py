@@ -6,7 +6,8 @@ the mean of the 3-D Dice and of 1 less the relative error of the volume: where a
 thresholds far apart give the same Dice, and very different volumes. A patient without scar counts 1
 if none is found, else 0. Some sixty patients cannot tell rules apart that differ by a hundredth of
 this, and such rules may still find a quarter less scar in all: of those the least biased is taken.
-No-reflow that the networks tell is part of the scar, as it is of what is delivered.
+No-reflow that the networks tell is part of the scar, as it is of what is delivered. Limits look at
+all slices, as they will; what counts as found or not lies in those that the expert labelled.
 Arrays are ``[slices, height, width]``, apex first.
 
 References:
@@ -71,13 +72,16 @@ class RuleGrid:
 
 
 class ScarCase(NamedTuple):
-    """One patient, on labelled slices, cropped to the myocardium; see `scar_case`.
+    """One patient, cropped to the myocardium; see `scar_case`.
+
+    All slices are there, since limits for patients will be held against all of them.
 
     Attributes:
         probability: of enhancement, by networks that never saw the patient.
         myocardium: as these networks and the correction leave it.
         drawn: the expert's enhancement.
         dark: what the networks call no-reflow; empty if they tell none.
+        judged: slices that the expert labelled: on the others nobody knows what is right.
         spacing_mm: (row, column) distance of pixel centres in mm.
         positions_mm: of the slices.
     """
@@ -86,6 +90,7 @@ class ScarCase(NamedTuple):
     myocardium: Bool[np.ndarray, "slices height width"]
     drawn: Bool[np.ndarray, "slices height width"]
     dark: Bool[np.ndarray, "slices height width"]
+    judged: Bool[np.ndarray, "slices"]
     spacing_mm: Spacing
     positions_mm: Float64[np.ndarray, "slices"]
 
@@ -102,16 +107,15 @@ def scar_case(segmentation: Segmentation) -> ScarCase:
             f"scan {scan.id}: a rule for scar is fitted to drawn enhancement and to probabilities "
             "of it; one of them is missing"
         )
-    judged = scan.labelled[:, None, None]
-    drawn = (scan.labels >= Label.ENHANCEMENT) & judged
-    myocardium = segmentation.myocardium & judged
+    drawn = (scan.labels >= Label.ENHANCEMENT) & scan.labelled[:, None, None]
     dark = segmentation.marked_no_reflow
-    box = _box_of(drawn | myocardium)
+    box = _box_of(drawn | segmentation.myocardium)
     return ScarCase(
         segmentation.scar_probability[box],
-        myocardium[box],
+        segmentation.myocardium[box],
         drawn[box],
-        (np.zeros_like(drawn) if dark is None else dark & judged)[box],
+        (np.zeros_like(drawn) if dark is None else dark)[box],
+        scan.labelled,
         scan.spacing_mm,
         scan.positions_mm,
     )
@@ -197,6 +201,7 @@ def _outcome(case: ScarCase, marking: ScarRule) -> _Outcome:
     numbers = burden(scar, case.probability, *grid)
     if case.dark.any():
         scar |= told_no_reflow(case.dark, scar, case.probability, case.myocardium, marking)
+    scar &= case.judged[:, None, None]
     drawn_ml = volume_ml(case.drawn, case.positions_mm, case.spacing_mm)
     found_ml = volume_ml(scar, case.positions_mm, case.spacing_mm)
     return _Outcome(stack_dice(scar, case.drawn), drawn_ml, found_ml, *numbers)

@@ -1,7 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
+from acsnet_jax.files import write_arrays
+from acsnet_jax.training import folds as fold_networks
 from acsnet_jax.training.folds import check_enhancement, deal
+from acsnet_jax.training.scar_fit import scar_case
 from acsnet_jax.types import InputError, Label
 
 
@@ -56,3 +61,23 @@ def test_patients_whose_scar_nobody_drew_come_last(scans):
     folds = deal([*unknown, *scans[3:]], 3, 0)
     assert all(len({scan.id for scan in unknown} & set(fold)) == 1 for fold in folds)
     assert np.ptp([len(fold) for fold in folds]) == 0
+
+
+def test_a_case_is_found_again_and_one_of_before_was_of_labelled_slices_alone(
+    make_segmentation, tmp_path
+):
+    segmentation = make_segmentation()
+    scan = segmentation.scan.replace(labelled=np.array([True, True, False, True]))
+    probability = np.zeros(scan.image.shape, np.float32)
+    case = scar_case(dataclasses.replace(segmentation, scan=scan, scar_probability=probability))
+    fields = case._asdict()
+    write_arrays(fields, tmp_path / "now.npz")
+    found = fold_networks._read_case(tmp_path / "now.npz")
+    assert found.judged.tolist() == [True, True, False, True]
+    assert found.spacing_mm == case.spacing_mm
+    np.testing.assert_array_equal(found.myocardium, case.myocardium)
+    write_arrays({k: v for k, v in fields.items() if k != "judged"}, tmp_path / "then.npz")
+    assert fold_networks._read_case(tmp_path / "then.npz").judged.all()
+    write_arrays({k: v for k, v in fields.items() if k != "dark"}, tmp_path / "damaged.npz")
+    with pytest.raises(InputError, match=r"damaged\.npz"):
+        fold_networks._read_case(tmp_path / "damaged.npz")

@@ -24,7 +24,8 @@ def make_case(side, *, drawn=True, probability=0.4, specks=0):
     truth = (values > 0) & drawn
     values[:, 30, 10 : 10 + specks] = probability
     wall, dark = np.ones(values.shape, bool), np.zeros(values.shape, bool)
-    return ScarCase(values, wall, truth, dark, (1.0, 1.0), np.array([0.0, 10.0]))
+    judged = np.ones(2, bool)
+    return ScarCase(values, wall, truth, dark, judged, (1.0, 1.0), np.array([0.0, 10.0]))
 
 
 def test_the_threshold_that_finds_the_scar_wins():
@@ -106,6 +107,20 @@ def test_small_findings_of_healthy_patients_are_refused_and_scars_are_kept():
     assert scores[0].false_alarms == scores[0].missed == 0 and scores[0].dice == 1
 
 
+def test_limits_see_the_slices_that_nobody_labelled_and_scores_do_not():
+    """0.36 mL made up in the first slice, and as much beyond it, where no expert looked."""
+    healthy, scarred = make_case(6, drawn=False), make_case(10)
+    half = np.array([True, False])
+    rule, scores = fit_scar_rule([healthy._replace(judged=half), scarred], grid=GRID)
+    assert rule.min_scar_ml == 1.0  # with a slice each it would be 0.5
+    assert scores[0].false_alarms == 0 and scores[0].dice == 1
+    nowhere = healthy.probability.copy()
+    nowhere[0] = 0.0
+    unknown = healthy._replace(judged=half, probability=nowhere)
+    rule, scores = fit_scar_rule([unknown, scarred], grid=GRID)
+    assert rule.min_scar_ml == 0.0 and scores[0].false_alarms == 0
+
+
 def test_the_lowest_limits_win_among_equals():
     rule, _ = fit_scar_rule([make_case(14)], grid=GRID)
     assert rule == ScarRule(0.3, 0, "cross", 5, 0.0)
@@ -123,7 +138,7 @@ def test_no_patients_are_bad_input():
         fit_scar_rule([], grid=GRID)
 
 
-def test_a_case_is_the_window_of_the_wall_on_labelled_slices(make_segmentation):
+def test_a_case_is_the_window_of_the_wall_and_of_what_was_drawn(make_segmentation):
     segmentation = make_segmentation(shift=(2, 1))
     scan = segmentation.scan.replace(labelled=np.array([True, True, False, True]))
     probability = np.random.default_rng(0).random(scan.image.shape).astype(np.float32)
@@ -131,11 +146,11 @@ def test_a_case_is_the_window_of_the_wall_on_labelled_slices(make_segmentation):
     case = scar_case(full)
     assert case.drawn.shape == case.myocardium.shape == case.probability.shape
     assert case.drawn.shape[1] < 48
-    assert not case.drawn[2].any() and not case.myocardium[2].any()
-    judged = scan.labelled[:, None, None]
-    assert case.drawn.sum() == ((scan.labels >= 3) & judged).sum()
-    assert case.myocardium.sum() == (segmentation.myocardium & judged).sum()
-    inside = probability[segmentation.myocardium & judged]
+    assert case.judged.tolist() == [True, True, False, True]
+    assert not case.drawn[2].any() and case.myocardium[2].any()
+    assert case.drawn.sum() == ((scan.labels >= 3) & scan.labelled[:, None, None]).sum()
+    assert case.myocardium.sum() == segmentation.myocardium.sum()
+    inside = probability[segmentation.myocardium]
     np.testing.assert_array_equal(np.sort(case.probability[case.myocardium]), np.sort(inside))
     with pytest.raises(InputError, match="scan one"):
         scar_case(segmentation)
