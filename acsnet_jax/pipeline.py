@@ -27,7 +27,7 @@ from acsnet_jax.correction import (
     correct_native,
     kept_slices,
     lost_message,
-    render_prediction,
+    render_native,
     shape_draws,
 )
 from acsnet_jax.ops.host import fill_holes
@@ -274,7 +274,8 @@ def assemble(scan: Scan, found: Delineation, bundle: Bundle) -> Segmentation:
     so.
     """
     masks = found.myocardium >= 0.5
-    given = render_prediction(found.myocardium, found.grid, bundle.corrector)
+    wall = to_native(found.myocardium, found.grid)
+    given, _ = render_native(masks, found.grid, bundle.corrector, first=wall >= 0.5)
     corrected = correct_native(given, found.grid, bundle.corrector, working=masks)
     kept = np.any(corrected.mask, axis=(1, 2))
     if bundle.inference.trim:
@@ -310,7 +311,7 @@ def assemble(scan: Scan, found: Delineation, bundle: Bundle) -> Segmentation:
         marked_no_reflow=dark,
         kept=kept,
         scar_probability=probability.astype(np.float32),
-        myocardium_probability=to_native(found.myocardium, found.grid).astype(np.float32),
+        myocardium_probability=wall.astype(np.float32),
         certificates=certify(
             corrected,
             scan.spacing_mm,

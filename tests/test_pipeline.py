@@ -11,7 +11,7 @@ from rings import SIZE, SPACING, make_corrector
 from acsnet_jax import clinical, pipeline
 from acsnet_jax.anatomy.cleanup import CleanupWeights
 from acsnet_jax.correction import native, valid_stack
-from acsnet_jax.preprocess.grid import make_grid, masks_to_working
+from acsnet_jax.preprocess.grid import make_grid, masks_to_working, to_native
 from acsnet_jax.preprocess.orient import apply_turn
 from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.types import InputError, Label, NoVentricleError, Route, Scan
@@ -219,7 +219,9 @@ def test_scar_that_the_correction_moves_is_counted_on_the_scans_grid(bundle):
         )
         for share in (1.0, 0.0)
     ]
-    given = native.render_prediction(masks.astype(np.float32), grid, bundle.corrector)
+    given, _ = native.render_native(
+        masks, grid, bundle.corrector, first=to_native(masks.astype(np.float32), grid) >= 0.5
+    )
     moved = given ^ assembled[0].myocardium
     everything, nothing = (
         [one.scar_moved_mm3 for one in segmentation.certificates if one.scar_moved_mm3 is not None]
@@ -267,7 +269,9 @@ def test_every_route_is_certified_of_what_the_cascade_delivers(bundle, how, rout
     scan = make_scan(spacing=(SPACING, SPACING))
     grid = make_grid(scan, SPACING)
     masks = spoiled(masks_to_working(scan.labels == Label.MYOCARDIUM, grid), how)
-    given = native.render_prediction(masks.astype(np.float32), grid, bundle.corrector)
+    given, _ = native.render_native(
+        masks, grid, bundle.corrector, first=to_native(masks.astype(np.float32), grid) >= 0.5
+    )
     if route in (Route.STAND_IN, Route.LOST):
         nothing_renders(monkeypatch)
     if route is Route.LOST:

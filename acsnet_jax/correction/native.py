@@ -217,34 +217,25 @@ def _within_reach(masks: MaskStack, size: int) -> MaskStack:
     return np.stack(reached)
 
 
-def render_prediction(
-    probability: Float32[np.ndarray, "slices height width"], grid: Grid, corrector: Corrector
-) -> NativeStack:
-    """Where a network's probability is at least 0.5, on the native grid.
-
-    Between two pixels the probabilities say where an outline runs, and a mask no more. Where that
-    fails delta, and the outline of the working grid's mask as `render_native` draws it does not,
-    that is taken.
-    """
-    native = to_native(probability, grid) >= 0.5
-    failing = ~valid_stack(native, grid.native_spacing_mm, corrector.thresholds)
-    if failing.any():
-        drawn, valid = render_native(probability[failing] >= 0.5, grid, corrector)
-        native[np.flatnonzero(failing)[valid]] = drawn[valid]
-    return native
-
-
 def render_native(
-    masks: MaskStack, grid: Grid, corrector: Corrector
+    masks: MaskStack, grid: Grid, corrector: Corrector, *, first: NativeStack | None = None
 ) -> tuple[NativeStack, Bool[np.ndarray, "slices"]]:
     """Masks of the working grid on the native one, and whether each satisfies delta there.
 
     Pixel stairs of one grid are dents on a finer one, so the outline is smoothed on its way; less
     where a mask fails for it.
+
+    Args:
+        masks: on the working grid.
+        grid: the working grid.
+        corrector: stage 3.
+        first: the same on the native grid by better knowledge than the masks', as probabilities
+            have it: between two pixels they say where an outline runs. It stays but where it fails
+            delta and an outline does not.
     """
-    native = on_native(masks, grid)
+    native = on_native(masks, grid) if first is None else first.copy()
     valid = valid_stack(native, grid.native_spacing_mm, corrector.thresholds)
-    for smoothing in _SMOOTHING[1:]:
+    for smoothing in _SMOOTHING[1:] if first is None else _SMOOTHING:
         open_question = masks.any(axis=(1, 2)) & ~valid
         if open_question.any():
             other = on_native(masks, grid, smoothing=smoothing)

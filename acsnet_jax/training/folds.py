@@ -311,8 +311,8 @@ def _name(left_out: LeftOut) -> str:
 def _read_case(path: pathlib.Path) -> ScarCase:
     def parse(arrays: Mapping[str, np.ndarray]) -> ScarCase:
         # folders of before there was "judged" hold labelled slices alone
-        every = {"judged": np.ones(len(arrays["drawn"]), bool)}
-        found = {name: {**every, **arrays}[name] for name in ScarCase._fields}
+        told = {"judged": np.ones(len(arrays["drawn"]), bool), **arrays}
+        found = {name: told[name] for name in ScarCase._fields}
         row, column = (float(x) for x in found.pop("spacing_mm"))
         return ScarCase(spacing_mm=(row, column), **found)
 

@@ -17,7 +17,7 @@ from acsnet_jax.correction import (
     valid_stack,
     windows,
 )
-from acsnet_jax.preprocess.grid import grid_over
+from acsnet_jax.preprocess.grid import grid_over, to_native
 from acsnet_jax.types import Route
 
 SHAPE, PIXELS = (90, 90), (1.5, 1.5)
@@ -178,9 +178,10 @@ def test_a_prediction_keeps_its_outline_between_two_pixels(corrector, spacing):
     grid = grid_over(shape, (spacing, spacing), SPACING)
     probability = unsure(distances(grid.shape, SPACING))[None]
     truth = unsure(distances(shape, spacing)) >= 0.5
-    rendered = native.render_prediction(probability, grid, corrector)
+    masks, first = probability >= 0.5, to_native(probability, grid) >= 0.5
+    rendered, _ = native.render_native(masks, grid, corrector, first=first)
     assert valid_stack(rendered, (spacing, spacing), corrector.thresholds).all()
-    drawn, _ = native.render_native(probability >= 0.5, grid, corrector)
+    drawn, _ = native.render_native(masks, grid, corrector)
     ours, outlined = (np.count_nonzero(mask[0] ^ truth) for mask in (rendered, drawn))
     assert ours < 0.5 * outlined and ours < 0.02 * truth.sum()
 
@@ -190,9 +191,9 @@ def test_a_prediction_that_fails_there_is_drawn_by_its_outline_if_that_helps(cor
     island, gaps = ring(), with_two_gaps()
     island[10, 10] = True
     masks = np.stack([ring(), island, gaps])
-    rendered = native.render_prediction(masks.astype(np.float32), GRID, corrector)
-    valid = valid_stack(rendered, PIXELS, corrector.thresholds)
+    rendered, valid = native.render_native(masks, GRID, corrector, first=masks)
     assert valid.tolist() == [True, True, False]
+    np.testing.assert_array_equal(valid, valid_stack(rendered, PIXELS, corrector.thresholds))
     drawn, _ = native.render_native(masks, GRID, corrector)
     np.testing.assert_array_equal(rendered, np.stack([masks[0], drawn[1], masks[2]]))
 
