@@ -27,7 +27,6 @@ from acsnet_jax.correction import (
     correct_native,
     kept_slices,
     lost_message,
-    render_native,
     shape_draws,
 )
 from acsnet_jax.ops.host import fill_holes
@@ -275,7 +274,8 @@ def assemble(scan: Scan, found: Delineation, bundle: Bundle) -> Segmentation:
     """
     masks = found.myocardium >= 0.5
     wall = to_native(found.myocardium, found.grid)
-    given, _ = render_native(masks, found.grid, bundle.corrector, first=wall >= 0.5)
+    # between two pixels of the working grid probabilities say where an outline runs, masks do not
+    given = wall >= 0.5
     corrected = correct_native(given, found.grid, bundle.corrector, working=masks)
     kept = np.any(corrected.mask, axis=(1, 2))
     if bundle.inference.trim:

@@ -325,7 +325,7 @@ class Route(enum.StrEnum):
     CLEANED = "cleaned"
     """Without its islands and extra holes, which alone sufficed."""
     RESAMPLED = "resampled"
-    """Brought to the grid of stage 3 and back, without islands and extra holes, which sufficed."""
+    """Drawn again by its outline on the grid of stage 3, without islands and extra holes."""
     REDECODED = "re-decoded"
     """Encoded and decoded, with no step towards a neighbour."""
     MOVED = "moved"

@@ -219,9 +219,7 @@ def test_scar_that_the_correction_moves_is_counted_on_the_scans_grid(bundle):
         )
         for share in (1.0, 0.0)
     ]
-    given, _ = native.render_native(
-        masks, grid, bundle.corrector, first=to_native(masks.astype(np.float32), grid) >= 0.5
-    )
+    given = to_native(masks.astype(np.float32), grid) >= 0.5
     moved = given ^ assembled[0].myocardium
     everything, nothing = (
         [one.scar_moved_mm3 for one in segmentation.certificates if one.scar_moved_mm3 is not None]
@@ -269,9 +267,7 @@ def test_every_route_is_certified_of_what_the_cascade_delivers(bundle, how, rout
     scan = make_scan(spacing=(SPACING, SPACING))
     grid = make_grid(scan, SPACING)
     masks = spoiled(masks_to_working(scan.labels == Label.MYOCARDIUM, grid), how)
-    given, _ = native.render_native(
-        masks, grid, bundle.corrector, first=to_native(masks.astype(np.float32), grid) >= 0.5
-    )
+    given = to_native(masks.astype(np.float32), grid) >= 0.5
     if route in (Route.STAND_IN, Route.LOST):
         nothing_renders(monkeypatch)
     if route is Route.LOST:

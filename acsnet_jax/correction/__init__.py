@@ -10,7 +10,6 @@
 - `lost_message`: what is told of slices for which nothing valid was found.
 - `lost_slices`: which these are.
 - `measure_stack`: measures of masks of any picture size, and which criteria they fail.
-- `render_native`: masks of the corrector's grid on a scan's own.
 - `ShapeChanges`: of areas, by valid shapes near the corrected ones.
 - `shape_draws`: these.
 - `valid_stack`: delta of masks of any picture size.
@@ -20,7 +19,7 @@ from acsnet_jax.correction.certificates import certify, lost_message, lost_slice
 from acsnet_jax.correction.check import kept_slices, measure_stack, valid_stack
 from acsnet_jax.correction.corrector import CorrectionOptions, Corrector
 from acsnet_jax.correction.draws import ShapeChanges, shape_draws
-from acsnet_jax.correction.native import NativeCorrection, correct_native, render_native
+from acsnet_jax.correction.native import NativeCorrection, correct_native
 from acsnet_jax.correction.windows import correct_stack
 
 __all__ = [
@@ -35,7 +34,6 @@ __all__ = [
     "lost_message",
     "lost_slices",
     "measure_stack",
-    "render_native",
     "shape_draws",
     "valid_stack",
 ]

@@ -83,20 +83,16 @@ def correct_native(
     member of the population that satisfies it there stands in. Where none does, the mask is lost:
     it is empty, its route says so, and other slices stand.
 
-    A prediction of the cascade comes from the working grid: it counts as valid if it satisfies
-    delta there too, and what it failed is told of both grids.
-
     Args:
         masks: one a slice, on their own grid.
         grid: the working grid over them, at the corrector's spacing.
         corrector: stage 3.
-        working: the same masks on the working grid, where they come from there.
+        working: the same masks on the working grid, where they come from there, as predictions of
+            the cascade do.
     """
     # a speck may vanish on its way from the working grid: it was a mask all the same
     empty = ~np.any(masks if working is None else working, axis=(1, 2))
     _, failed = measure_stack(masks, grid.native_spacing_mm, corrector.thresholds)
-    if working is not None:
-        failed |= measure_stack(working, grid.spacing_mm, corrector.thresholds)[1]
     valid = ~np.any(failed, axis=1)
     count = len(masks)
     moves = _Moves(
@@ -112,9 +108,8 @@ def correct_native(
             near = _within_reach(masks_to_working(masks[chosen], grid), corrector.size)
         else:
             near = working[chosen]
-        simplest = Route.RESAMPLED if working is None else Route.CLEANED
-        _correct_chosen(moves, chosen, near, valid, grid, corrector, simplest=simplest)
-        if working is None and corrector.options.scope == "invalid":
+        _correct_chosen(moves, chosen, near, valid, grid, corrector)
+        if corrector.options.scope == "invalid":
             _clean_chosen(moves, chosen, masks, grid, corrector)
     correction = Correction(
         mask=moves.mask,
@@ -137,12 +132,9 @@ def _correct_chosen(
     sound: Bool[np.ndarray, "stack"],
     grid: Grid,
     corrector: Corrector,
-    *,
-    simplest: Route,
 ) -> None:
     """The latent correction of some slices, brought to the native grid.
 
-    Where cleaning sufficed on the working grid, ``simplest`` says what that is on the native one.
     One of the ``sound``, which satisfied delta before, stays as it was rather than to be replaced.
     """
     found = correct_stack(working, corrector, grid.spacing_mm)
@@ -150,7 +142,7 @@ def _correct_chosen(
     native, valid = render_native(masks, grid, corrector)
     for place, index in enumerate(chosen.tolist()):
         if valid[place]:
-            route = _route(found, place, working[place], corrector, simplest)
+            route = _route(found, place, working[place], corrector)
             by = (found.alpha[place], found.neighbour[place], found.distance[place])
             moves.move(index, native[place], route, by)
             continue
@@ -170,7 +162,6 @@ def _route(
     place: int,
     working: Bool[np.ndarray, "height width"],
     corrector: Corrector,
-    simplest: Route,
 ) -> Route:
     """How one mask that had to be corrected came about on the working grid."""
     if found.neighbour[place] >= 0:
@@ -178,7 +169,7 @@ def _route(
     if corrector.options.scope == "all":
         return Route.REDECODED
     if np.array_equal(found.mask[place], clean_components(working)):
-        return simplest
+        return Route.RESAMPLED
     return Route.REDECODED
 
 
@@ -218,7 +209,7 @@ def _within_reach(masks: MaskStack, size: int) -> MaskStack:
 
 
 def render_native(
-    masks: MaskStack, grid: Grid, corrector: Corrector, *, first: NativeStack | None = None
+    masks: MaskStack, grid: Grid, corrector: Corrector
 ) -> tuple[NativeStack, Bool[np.ndarray, "slices"]]:
     """Masks of the working grid on the native one, and whether each satisfies delta there.
 
@@ -229,13 +220,10 @@ def render_native(
         masks: on the working grid.
         grid: the working grid.
         corrector: stage 3.
-        first: the same on the native grid by better knowledge than the masks', as probabilities
-            have it: between two pixels they say where an outline runs. It stays but where it fails
-            delta and an outline does not.
     """
-    native = on_native(masks, grid) if first is None else first.copy()
+    native = on_native(masks, grid)
     valid = valid_stack(native, grid.native_spacing_mm, corrector.thresholds)
-    for smoothing in _SMOOTHING[1:] if first is None else _SMOOTHING:
+    for smoothing in _SMOOTHING[1:]:
         open_question = masks.any(axis=(1, 2)) & ~valid
         if open_question.any():
             other = on_native(masks, grid, smoothing=smoothing)

@@ -147,16 +147,17 @@ def test_specks_at_both_borders_of_a_large_picture_are_measured(corrector):
     assert not valid_stack(mask, PIXELS, corrector.thresholds).any()
 
 
-def test_a_prediction_is_judged_where_it_was_predicted_too(corrector):
-    """An island that smoothing swallows on the way to the native grid still counts as a failure."""
-    working = ring()
-    working[10, 10] = True
-    rendered, valid = native.render_native(working[None], GRID, corrector)
-    assert valid.all()
-    found = correct_native(rendered, GRID, corrector, working=working[None])
-    (one,) = check(found, rendered, corrector)
+def test_of_a_prediction_the_mask_that_is_written_counts(corrector):
+    """An island on the working grid alone is none of the scan's; one on the scan's own is."""
+    island = ring()
+    island[10, 10] = True
+    kept = correct_native(ring()[None], GRID, corrector, working=island[None])
+    (one,) = check(kept, ring()[None], corrector)
+    assert one.route is Route.UNTOUCHED and one.valid_before and not one.failed_before
+    found = correct_native(island[None], GRID, corrector, working=ring()[None])
+    (one,) = check(found, island[None], corrector)
     assert one.route is Route.CLEANED and "objects" in one.failed_before
-    assert not one.valid_before and one.pixels_changed == 0
+    assert not one.valid_before and one.pixels_changed == 1
 
 
 def unsure(radius):
@@ -178,24 +179,24 @@ def test_a_prediction_keeps_its_outline_between_two_pixels(corrector, spacing):
     grid = grid_over(shape, (spacing, spacing), SPACING)
     probability = unsure(distances(grid.shape, SPACING))[None]
     truth = unsure(distances(shape, spacing)) >= 0.5
-    masks, first = probability >= 0.5, to_native(probability, grid) >= 0.5
-    rendered, _ = native.render_native(masks, grid, corrector, first=first)
-    assert valid_stack(rendered, (spacing, spacing), corrector.thresholds).all()
+    masks, given = probability >= 0.5, to_native(probability, grid) >= 0.5
+    found = correct_native(given, grid, corrector, working=masks)
+    assert found.route == (Route.UNTOUCHED,)
     drawn, _ = native.render_native(masks, grid, corrector)
-    ours, outlined = (np.count_nonzero(mask[0] ^ truth) for mask in (rendered, drawn))
+    ours, outlined = (np.count_nonzero(mask[0] ^ truth) for mask in (found.mask, drawn))
     assert ours < 0.5 * outlined and ours < 0.02 * truth.sum()
 
 
-def test_a_prediction_that_fails_there_is_drawn_by_its_outline_if_that_helps(corrector):
-    """Smoothing swallows an island of a pixel, and closes no gap."""
-    island, gaps = ring(), with_two_gaps()
-    island[10, 10] = True
-    masks = np.stack([ring(), island, gaps])
-    rendered, valid = native.render_native(masks, GRID, corrector, first=masks)
-    assert valid.tolist() == [True, True, False]
-    np.testing.assert_array_equal(valid, valid_stack(rendered, PIXELS, corrector.thresholds))
-    drawn, _ = native.render_native(masks, GRID, corrector)
-    np.testing.assert_array_equal(rendered, np.stack([masks[0], drawn[1], masks[2]]))
+def test_a_prediction_that_fails_on_the_scans_grid_alone_is_drawn_by_its_outline(corrector):
+    """What is delivered is told beside what the network drew there."""
+    given = ring()[None]
+    given[0, 44, 46:] = False  # a cut through the wall that the working grid does not have
+    found = correct_native(given, GRID, corrector, working=ring()[None])
+    (one,) = check(found, given, corrector)
+    assert one.route is Route.RESAMPLED and one.failed_before and not one.valid_before
+    drawn, _ = native.render_native(ring()[None], GRID, corrector)
+    np.testing.assert_array_equal(found.mask, drawn)
+    assert one.pixels_changed == np.count_nonzero(drawn ^ given) > 0
 
 
 def test_a_speck_that_vanishes_on_its_way_is_not_forgotten(corrector):
