@@ -11,6 +11,7 @@ import pytest
 from acsnet_jax import bundle as bundles
 from acsnet_jax import latent
 from acsnet_jax.anatomy import Thresholds
+from acsnet_jax.clinical import Calibration, Scale
 from acsnet_jax.correction.corrector import CorrectionOptions
 from acsnet_jax.models import Autoencoder, ResUNet
 from acsnet_jax.pipeline import Inference
@@ -107,6 +108,25 @@ def test_options_can_be_replaced(tmp_path, parts):
     )
     assert loaded.inference == Inference(turns=1, batch=3)
     assert loaded.corrector.options == CorrectionOptions(alphas=8, scope="all")
+
+
+def test_intervals_are_calibrated_for_the_options_that_the_bundle_has(
+    tmp_path, parts, caplog, monkeypatch
+):
+    monkeypatch.setattr(logging.getLogger("acsnet_jax"), "propagate", True)
+    networks, space = parts
+    known = Calibration(0.9, {"lv_volume_ml": {"all": Scale(1.0, 2.0, 20)}})
+    given = (networks, space, SPEC, Inference(turns=1), OPTIONS)
+    bundles.save(tmp_path / "bundle", *given, training={}, calibration=known)
+    for same in ({}, {"turns": 1, "batch": 3}):
+        assert bundles.load(tmp_path / "bundle", inference=same).calibration == known
+    assert not caplog.records
+    others: list[dict] = [{"inference": {"turns": 8}}, {"correction": {"scope": "all"}}]
+    for other in others:
+        assert bundles.load(tmp_path / "bundle", **other).calibration is None
+    assert [r.getMessage().split(":")[0] for r in caplog.records] == [
+        f"intervals were calibrated with another {name}" for name in ("turns", "scope")
+    ]
 
 
 def test_stage_3_stands_alone(tmp_path, parts):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import logging
 import pathlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,6 +39,11 @@ from acsnet_jax.pipeline import Bundle, Inference
 from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.prior import decoded_population
 from acsnet_jax.types import InputError, Population
+
+_SPEED = ("batch", "memory_mb", "spread")
+"""Options that change no number; without a spread there are no intervals."""
+
+_LOG = logging.getLogger(__name__)
 
 _FLOATS = ("float16", "float32", "float64")
 
@@ -149,6 +155,10 @@ def load(
         inference: options of `Inference` to replace.
         correction: options of `CorrectionOptions` to replace.
 
+    Returns:
+        The system. Its calibration of intervals is left out, and the log says so, where an option
+        is another than the one that it was made with, but for those that change speed alone.
+
     Raises:
         InputError: the folder is no bundle, of another format, damaged, or stage 3 alone.
     """
@@ -160,15 +170,34 @@ def load(
             "masks (experiments.correct), and segments no scans"
         )
     lv, myo = ([*_read_members(read, name)] for name in NETWORKS[:2])
+    used = dataclasses.replace(read.inference, **(inference or {}))
+    corrector = _corrector(read, correction or {})
     return Bundle(
         localise=_averaged([Localise(*member) for member in lv]),
         delineate=_averaged([Delineate(*member) for member in myo]),
-        corrector=_corrector(read, correction or {}),
+        corrector=corrector,
         spec=read.spec,
-        inference=dataclasses.replace(read.inference, **(inference or {})),
+        inference=used,
         cleanup=read.cleanup,
-        calibration=read.calibration,
+        calibration=_calibration(read, used, corrector.options),
     )
+
+
+def _calibration(
+    read: Record, inference: Inference, correction: CorrectionOptions
+) -> Calibration | None:
+    """That of a bundle, if it is of the options that are used."""
+    kept = {**dataclasses.asdict(read.inference), **dataclasses.asdict(read.correction)}
+    used = {**dataclasses.asdict(inference), **dataclasses.asdict(correction)}
+    others = [name for name in kept if name not in _SPEED and kept[name] != used[name]]
+    if read.calibration is None or not others:
+        return read.calibration
+    _LOG.warning(
+        "intervals were calibrated with another %s: they are those of the spread alone, and too "
+        "narrow",
+        ", ".join(others),
+    )
+    return None
 
 
 def _averaged(members: Sequence[Localise] | Sequence[Delineate]) -> Callable:

@@ -7,8 +7,11 @@ draws share their training. So intervals are calibrated on patients whom the net
 There, |expert - ours| over (spread + floor) is ranked, and the rank that the wanted coverage asks
 for becomes the factor: ours ± factor (spread + floor) then covers that share of new patients like
 them, whatever the spread is worth (split conformal prediction). The floor is the patients' median
-error; it keeps a spread of 0 from promising certainty. Scans in which scar was found and those in
-which none was are calibrated apart, since a miss and a wrong size are of different orders.
+error, or their mean error where the median is 0, so that a spread of 0 alone promises no certainty.
+Where nearly nobody of a group has any error, as patients in whom no scar was found, the interval is
+the number itself: those who were missed are fewer than what the coverage leaves out. Scans in which
+scar was found and those in which none was are calibrated apart, since a miss and a wrong size are
+of different orders.
 
 Fields are those of `acsnet_jax.clinical.Features`, in its units.
 
@@ -202,7 +205,8 @@ def fit_calibration(cases: Sequence[IntervalCase], *, coverage: float = COVERAGE
     """Scales that make intervals cover the wanted share of patients.
 
     Args:
-        cases: patients whom neither the networks nor the rule for scar saw.
+        cases: patients whom the networks never saw. Those that the rule for scar was fitted to may
+            be among them: it has few choices, and cases by it are nearly as good as new.
         coverage: wanted, in (0, 1).
 
     Returns:

@@ -28,7 +28,7 @@ from acsnet_jax.evaluation.autoencoders import (
     ScanScore,
     compare_autoencoders,
 )
-from acsnet_jax.evaluation.damage import KINDS, Kind, damage
+from acsnet_jax.evaluation.damage import KINDS, STRENGTHS, Kind, damage
 from acsnet_jax.files import AGAIN, RESTORE, read_json, read_record, write_json
 from acsnet_jax.latent import AcceptanceError
 from acsnet_jax.metrics import dice
@@ -56,12 +56,22 @@ class CrossValidation:
             train in every fold, and LGE alone is judged.
         strengths: of the damage that is to be corrected, 1 to 5; every kind at each.
         seed: of folds and damage.
+
+    Raises:
+        InputError: there is no such damage.
     """
 
     folds: int = 5
     judged: Literal["all", "lge"] = "all"
     strengths: tuple[int, ...] = (2, 4)
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse before a training what would be refused after it."""
+        if not self.strengths or not {*self.strengths} <= {*STRENGTHS}:
+            raise InputError(
+                f"config.validation.strengths is {self.strengths}: give some of {STRENGTHS}"
+            )
 
 
 class Fold(NamedTuple):

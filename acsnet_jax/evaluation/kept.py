@@ -15,9 +15,10 @@ _PROBABILITIES = ("scar_probability", "myocardium_probability")
 
 
 def write_segmentation(segmentation: Segmentation, path: pathlib.Path) -> None:
-    """Write everything of a segmentation but its scan into one ``.npz`` file, in one step.
+    """Write a segmentation into one ``.npz`` file, in one step.
 
-    Probabilities are kept in half precision.
+    Probabilities are kept in half precision; the scan is not kept, nor ``marked_no_reflow``, which
+    only a rule is fitted to.
     """
     arrays: dict[str, Any] = {name: np.packbits(getattr(segmentation, name)) for name in _MASKS}
     if segmentation.no_reflow is not None:

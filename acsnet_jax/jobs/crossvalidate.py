@@ -8,6 +8,7 @@ from acsnet_jax import bundle as bundles
 from acsnet_jax import evaluation, prior
 from acsnet_jax.correction import Corrector
 from acsnet_jax.evaluation.headline import Targets
+from acsnet_jax.evaluation.held_out import trained_on
 from acsnet_jax.evaluation.nested import check_pairs, cross_validate_system, save_system
 from acsnet_jax.jobs.evaluate import write_study
 from acsnet_jax.training.cohort import Cohort, CohortOptions, read_labelled
@@ -16,7 +17,7 @@ from acsnet_jax.training.loop import beginning
 from acsnet_jax.training.settings import Config, from_config
 from acsnet_jax.training.spill import Spill
 from acsnet_jax.training.study import check_pretraining, check_study
-from acsnet_jax.types import Scan
+from acsnet_jax.types import InputError, Scan
 
 _LOG = logging.getLogger(__name__)
 
@@ -35,8 +36,8 @@ def crossvalidate(config: Config, workdir: pathlib.Path) -> None:
         scans, cine, corrector = read_inputs(config, workdir)
         check_pretraining(config, cine)
         check_enhancement(scans)
-    dealt = deal(scans, config.folds, config.seed, least=3)
-    networks = FoldNetworks(config, scans, cine, corrector, dealt, workdir)
+        dealt = deal(scans, config.folds, config.seed, least=3)
+        networks = FoldNetworks(config, scans, cine, corrector, dealt, workdir)
     folds = cross_validate_system(networks)
     records = evaluation.Evaluation([], [])
     for fold in folds:
@@ -58,7 +59,8 @@ def crossvalidate(config: Config, workdir: pathlib.Path) -> None:
         config=config.to_dict(),
     )
     _LOG.info("open %s; what is left is the bundle with its intervals", path)
-    save_system(networks)
+    stage3 = bundles.provenance(config.corrector or prior.SHIPPED).get("training") or {}
+    save_system(networks, seen=stage3.get("seen", []))
     _LOG.info("done")
 
 
@@ -84,11 +86,20 @@ def read_inputs(config: Config, workdir: pathlib.Path) -> Inputs:
         workdir: where pixels go that memory is not to hold, and the key of names if there is one.
 
     Raises:
-        InputError: bad data, or a bad bundle.
+        InputError: bad data, a bad bundle, or one whose stage 3 has seen some of the patients.
     """
     data = from_config(CohortOptions, config.data)
     scans, cine = read_labelled(data, workdir, Spill(workdir, data.memory_gb))
     corrector = bundles.load_corrector(
         config.corrector or prior.SHIPPED, correction=config.correction.to_dict()
     )
-    return Inputs([scan for scan in scans if scan.modality == "lge"], cine, corrector)
+    if config.corrector:
+        known = trained_on(scans, bundles.provenance(config.corrector))
+        if known:
+            raise InputError(
+                f"config.corrector: {config.corrector} was trained on {len(known)} of the "
+                f"{len(scans)} patients ({', '.join(known[:5])}), none of whom it may have seen; "
+                "give one of others, or none for the prior that ships"
+            )
+    lge, more = ([x for x in scans if x.modality == kind] for kind in ("lge", "cine"))
+    return Inputs(lge, [*cine, *more], corrector)

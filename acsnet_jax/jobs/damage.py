@@ -35,6 +35,8 @@ def study_damage(config: Config, workdir: pathlib.Path) -> None:
     if config.corrector:
         folder = prior.SHIPPED if config.corrector == "prior" else config.corrector
         corrector = bundles.load_corrector(folder, correction=config.correction.to_dict())
+        if folder != prior.SHIPPED:
+            trained_on(cohort.test, bundles.provenance(folder))
     if (corrector.size, corrector.spacing_mm) != (bundle.corrector.size, slices.spacing_mm[0]):
         raise InputError(
             f"stage 3 of {config.corrector or config.bundle} works on {corrector.size} pixels of "

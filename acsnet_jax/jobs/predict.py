@@ -81,6 +81,7 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
     _check_same(config, workdir)
     tally = _Tally()
     begun: set[pathlib.Path] = set()
+    met: dict[pathlib.Path, tuple[str, str]] = {}  # name and digest of who has a folder
     with contextlib.ExitStack() as processes:
         reader: Place = Here()
         writer: Place = Here()
@@ -95,6 +96,12 @@ def predict(config: Config, workdir: pathlib.Path) -> None:
             try:
                 scan = reading()
                 folder = workdir / scan.id
+                other, digest = met.setdefault(folder, (name, scan.digest))
+                if digest != scan.digest:
+                    raise InputError(
+                        f"its folder, {scan.id}, is that of {other}: rename one of them, names "
+                        "are told apart by letters, digits, dots, dashes and underscores"
+                    )
                 if folder in begun or _is_there(folder, scan):
                     _LOG.info("%s: %s is there already", name, folder)
                     continue

@@ -43,7 +43,9 @@ def reproduce(config: Config, workdir: pathlib.Path) -> None:
         cohort = cohorts.load(data, workdir)
         check_pretraining(config, cohort.cine)
         if config.folds:
-            check_enhancement(cohort.lge_alone().train)
+            lge = cohort.lge_alone().train
+            check_enhancement(lge)
+            deal(lge, config.folds, config.seed)
     runs = (_fold_by_fold if config.folds else _at_once)(config, workdir, cohort)
     write_evaluation(
         cohort,

@@ -8,10 +8,10 @@ import ml_collections
 from acsnet_jax import report
 from acsnet_jax.correction import CorrectionOptions
 from acsnet_jax.evaluation.autoencoders import CandidateGrid
-from acsnet_jax.evaluation.cross_validation import CrossValidation, cross_validate
+from acsnet_jax.evaluation.cross_validation import CrossValidation, cross_validate, divide
 from acsnet_jax.training import cohort as cohorts
 from acsnet_jax.training.latent_space import LatentOptions
-from acsnet_jax.training.loop import write_config
+from acsnet_jax.training.loop import beginning
 from acsnet_jax.training.runs import run_config
 from acsnet_jax.training.settings import Config, from_config
 from acsnet_jax.types import InputError
@@ -42,15 +42,18 @@ def select_autoencoder(config: Config, workdir: pathlib.Path) -> None:
         )
     held_out = [*cohorts.read_division(division / "split.json").test]
     candidates = from_config(CandidateGrid, config.candidates).candidates()
+    validation = from_config(CrossValidation, config.validation)
+    latent = from_config(LatentOptions, config.latent)
     kept = {**config.to_dict(), "trained": trained.to_dict(), "held_out": held_out}
-    write_config(ml_collections.ConfigDict(kept), workdir)
-    cohort = cohorts.load(from_config(cohorts.CohortOptions, trained.data), division)
+    with beginning(ml_collections.ConfigDict(kept), workdir):
+        cohort = cohorts.load(from_config(cohorts.CohortOptions, trained.data), division)
+        divide(cohort.train, validation)
     study = cross_validate(
         trained,
         cohort.train,
         candidates,
-        from_config(CrossValidation, config.validation),
-        latent=from_config(LatentOptions, config.latent),
+        validation,
+        latent=latent,
         correction=from_config(CorrectionOptions, config.correction),
         folder=workdir,
     )

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import logging
 import pathlib
+import shutil
 from collections.abc import Callable, Iterable
 
 from acsnet_jax import bundle
@@ -58,12 +59,13 @@ def make_bundle(
     if len(specs) > 1:
         raise InputError(f"the runs in {runs} were trained with different config.spec; train anew")
     spec = specs.pop()
+    draws = folder.with_name(f"{folder.name}.draws")
     space = fit_latent_space(
         cohort,
         spec,
         *coders(*loaded["autoencoder"]),
         options,
-        draws=folder.with_name(f"{folder.name}.draws"),
+        draws=draws,
     )
     _log_quality(space)
     bundle.save(
@@ -75,6 +77,7 @@ def make_bundle(
         correction,
         training=_training(space, cohort, loaded["autoencoder"][0].data, folders.values()),
     )
+    shutil.rmtree(draws)
     return space
 
 

@@ -36,14 +36,16 @@ class Checkpoints:
     ``checksums.json`` beside them holds the SHA-256 of every file of each, since not every damaged
     file is noticed when arrays are read; a checkpoint that it does not name is taken as it is.
 
-    All processes of a run call the same methods in the same order; the first one writes.
+    All processes of a run call the same methods in the same order; the first one writes. Whoever
+    only reads says so (``read_only``): a run that is going on may be writing a checkpoint just
+    then, which is not to be cleaned up as if it had been left behind.
     """
 
-    def __init__(self, workdir: pathlib.Path):
+    def __init__(self, workdir: pathlib.Path, *, read_only: bool = False):
         options = ocp.CheckpointManagerOptions(
             preservation_policy=preservation_policy.LatestN(KEPT),
             enable_async_checkpointing=False,
-            cleanup_tmp_directories=True,
+            cleanup_tmp_directories=not read_only,
         )
         self._folder = (workdir / "checkpoints").resolve()
         handler = ocp.StandardCheckpointHandler()

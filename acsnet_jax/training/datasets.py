@@ -38,8 +38,8 @@ class Dataset(NamedTuple):
             neighbours of each slice; intensities in 0..255 (for the autoencoder: the masks
             themselves, 0 or 1).
         targets: ``[samples, height, width, outputs]``, 0 or 1.
-        weights: ``[samples, outputs]``, weight in the loss, of mean 1 once balanced; 0 where the
-            expert drew nothing.
+        weights: ``[samples, outputs]``, weight in the loss, of mean 1 once balanced; 0 where
+            nobody told the output.
         half_side: ``[samples]``, half the side of stage 2's box in pixels; infinite where none
             applies.
         scans: ``[samples]``, index of the scan that each sample comes from.

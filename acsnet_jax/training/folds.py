@@ -310,9 +310,7 @@ def _name(left_out: LeftOut) -> str:
 
 def _read_case(path: pathlib.Path) -> ScarCase:
     def parse(arrays: Mapping[str, np.ndarray]) -> ScarCase:
-        # folders of before there was "judged" hold labelled slices alone
-        told = {"judged": np.ones(len(arrays["drawn"]), bool), **arrays}
-        found = {name: told[name] for name in ScarCase._fields}
+        found = {name: arrays[name] for name in ScarCase._fields}
         row, column = (float(x) for x in found.pop("spacing_mm"))
         return ScarCase(spacing_mm=(row, column), **found)
 

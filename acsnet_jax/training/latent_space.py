@@ -25,7 +25,7 @@ from acsnet_jax.preprocess.grid import make_grid, to_working
 from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.training.cohort import Cohort
 from acsnet_jax.training.datasets import mask_dataset
-from acsnet_jax.types import Label, Scan
+from acsnet_jax.types import InputError, Label, Scan
 
 _LOG = logging.getLogger(__name__)
 _BATCH = 256
@@ -44,6 +44,9 @@ class LatentOptions:
         gap_max_deg: widest gap of an open slice; 0 forbids open slices.
         batch: codes decoded and checked at once.
         seed: of mixture and population.
+
+    Raises:
+        InputError: the coverage is no share, or a number is less than 1.
     """
 
     components: int = 6
@@ -53,6 +56,14 @@ class LatentOptions:
     gap_max_deg: float = 100.0
     batch: int = 1024
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse before hours of training what would be refused after them."""
+        if not 0 < self.coverage <= 1:
+            raise InputError(f"config.latent.coverage is {self.coverage}: give a share in (0, 1]")
+        for name in ("components", "population", "batch"):
+            if getattr(self, name) < 1:
+                raise InputError(f"config.latent.{name} is {getattr(self, name)}: give at least 1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,8 +126,8 @@ def fit_latent_space(
     """Fit thresholds and mixture to the training masks and draw the population.
 
     Held-out scans are only looked at to report quality. What was drawn is written to the folder
-    `draws` batch by batch, so that a long draw that stopped goes on; the folder is removed at the
-    end.
+    `draws` batch by batch, so that a long draw that stopped goes on; whoever has kept the result
+    removes the folder.
 
     Raises:
         InputError: no scan has a mask, or the decoder makes hardly any valid one.
@@ -167,7 +178,6 @@ def fit_latent_space(
         },
     )
     _LOG.info("population: %d codes, %.1f%% accepted", options.population, 100 * acceptance)
-    shutil.rmtree(draws)
     return space
 
 

@@ -40,7 +40,7 @@ def load_run(folder: pathlib.Path) -> tuple[RunSettings, TrainState]:
         InputError: the folder holds no run, one without a checkpoint, or what it holds is damaged.
     """
     settings, like = _read(folder, _begun)
-    with Checkpoints(folder) as checkpoints:
+    with Checkpoints(folder, read_only=True) as checkpoints:
         if checkpoints.latest_step() is None:
             raise InputError(f"{folder} has no checkpoint yet; finish that training first")
         state = checkpoints.restore(like, one_device())

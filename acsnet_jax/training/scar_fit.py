@@ -44,6 +44,9 @@ class RuleGrid:
             lower than those of one network, to which a rule is fitted.
         tolerance: rules that agree with the experts as well as the best but for this much are
             alike; of them the one with the least bias of the volume is taken.
+
+    Raises:
+        InputError: there is nothing to try of one of them.
     """
 
     thresholds: tuple[float, ...] = (0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)
@@ -55,6 +58,12 @@ class RuleGrid:
     min_largest_ml: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 3.0)
     min_probability: tuple[float, ...] = (0.0,)
     tolerance: float = 0.02
+
+    def __post_init__(self) -> None:
+        """Refuse a grid without points."""
+        for name, tried in dataclasses.asdict(self).items():
+            if tried == ():
+                raise InputError(f"config.rule.{name} is empty: give at least one value")
 
     def markings(self) -> Iterator[ScarRule]:
         """Every way of marking, without limits for patients."""

@@ -6,15 +6,24 @@ from collections.abc import Sequence
 import ml_collections
 
 from acsnet_jax.training.cohort import Cohort, lge_like_by_phantoms
+from acsnet_jax.training.latent_space import LatentOptions
 from acsnet_jax.training.loop import train_and_evaluate
-from acsnet_jax.training.settings import Config, Pretraining, from_config, settings_of
+from acsnet_jax.training.scar_fit import RuleGrid
+from acsnet_jax.training.settings import (
+    Config,
+    Pretraining,
+    course_of,
+    from_config,
+    settings_of,
+    task_of,
+)
 from acsnet_jax.training.spill import Spill
 from acsnet_jax.training.state import TrainState
 from acsnet_jax.types import InputError, Scan
 
 
 def check_study(config: Config) -> None:
-    """Look at the settings of all three networks before the first of them is trained.
+    """Look at the settings of all that is trained and fitted before the first network is trained.
 
     Raises:
         InputError: the config has no networks, or a number is none that a run can have.
@@ -26,11 +35,16 @@ def check_study(config: Config) -> None:
         )
     for task, network in config.networks.items():
         try:
-            settings_of(task_config(config, task))
+            settings = settings_of(task_config(config, task))
+            task_of(settings)
+            course_of(settings.optimisation, 1)
             if pretrains(config, task):
-                from_config(Pretraining, network.pretraining)
+                course_of(from_config(Pretraining, network.pretraining), 1)
         except InputError as error:
             raise InputError(f"config.networks.{task}: {error}") from error
+    for section, options in (("rule", RuleGrid), ("latent", LatentOptions)):
+        if section in config:
+            from_config(options, config[section])
 
 
 def train_network(

@@ -11,6 +11,7 @@ import pytest
 from acsnet_jax import bundle as bundles
 from acsnet_jax import pipeline
 from acsnet_jax.evaluation import nested
+from acsnet_jax.jobs import crossvalidate as job
 from acsnet_jax.jobs.crossvalidate import crossvalidate
 from acsnet_jax.models import Ensemble
 from acsnet_jax.preprocess.stages import lv_working
@@ -127,6 +128,33 @@ def test_a_stage_3_of_another_grid_is_refused(tmp_path):
     config.spec.mask_size = 64
     with pytest.raises(InputError, match="masks of 96 pixels"):
         crossvalidate(config, tmp_path)
+
+
+def test_a_stage_3_that_has_seen_the_patients_is_refused(finished, tmp_path):
+    folder, _ = finished
+    config = tiny()
+    config.corrector = str(folder / "bundle")
+    with pytest.raises(InputError, match=r"config\.corrector: .* was trained on 3 of the 3"):
+        crossvalidate(config, tmp_path)
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_folds_can_be_corrected_in_the_same_folder(tmp_path):
+    config = tiny()
+    config.folds = 4
+    with pytest.raises(InputError, match=r"3 labelled patients for 4 folds; lower"):
+        crossvalidate(config, tmp_path)
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_cine_scans_among_the_patients_train_too(tmp_path, monkeypatch):
+    scans = [
+        make_scan(0, index, modality=kind) for index, kind in enumerate(("lge", "cine", "cine"))
+    ]
+    monkeypatch.setattr(job, "read_labelled", lambda *_: (scans[:2], scans[2:]))
+    inputs = job.read_inputs(tiny(), tmp_path)
+    assert [scan.id for scan in inputs.scans] == [scans[0].id]
+    assert {scan.id for scan in inputs.cine} == {scan.id for scan in scans[1:]}
 
 
 def test_a_report_ends_it(finished):

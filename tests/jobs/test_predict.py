@@ -11,7 +11,7 @@ from test_pipeline import bundle, make_scan
 
 from acsnet_jax import app
 from acsnet_jax import bundle as bundles
-from acsnet_jax.io import discover
+from acsnet_jax.io import discover, read_scans
 from acsnet_jax.jobs import predict as job
 from acsnet_jax.jobs.predict import predict
 from acsnet_jax.types import InputError
@@ -125,3 +125,20 @@ def test_a_scan_twice_is_written_once(several, tmp_path, monkeypatch):
     monkeypatch.setattr(job, "discover", lambda *_, **__: [*discover(several.input)[:2]] * 2)
     predict(several, tmp_path / "out")
     assert {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()} == {"a", "b"}
+
+
+def test_two_scans_whose_names_make_one_folder_are_told(config, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("acsnet_jax"), "propagate", True)
+    folder = tmp_path / "alike"
+    folder.mkdir()
+    image = loadsave.load(tmp_path / "ring.nii.gz")
+    loadsave.save(image, folder / "pat 1.nii.gz")
+    other = nifti1.Nifti1Image(np.roll(np.asarray(image.dataobj), 3, axis=0), image.affine)
+    loadsave.save(other, folder / "pat(1).nii.gz")
+    config.input = str(folder)
+    for _ in range(2):  # what the first run wrote is not replaced by the second
+        with pytest.raises(InputError, match=r"1 of 2 scans could not be segmented"):
+            predict(config, tmp_path / "out")
+        assert "its folder, pat-1, is that of pat 1: rename one of them" in caplog.text
+        known = json.loads((tmp_path / "out" / "pat-1" / "features.json").read_text())
+        assert known["image_sha256"] == read_scans(folder / "pat 1.nii.gz")[0].digest

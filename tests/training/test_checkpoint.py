@@ -162,6 +162,17 @@ for limit in map(int, sys.argv[2:]):
 """
 
 
+def test_whoever_reads_leaves_a_checkpoint_that_is_being_written(saved):
+    writing = saved / "checkpoints" / "4.orbax-checkpoint-tmp"
+    writing.mkdir()
+    with Checkpoints(saved, read_only=True) as checkpoints:
+        assert_same(restore(checkpoints), make_state(3))
+    assert writing.exists()
+    with Checkpoints(saved) as checkpoints:  # of a run that was killed
+        checkpoints.save(make_state(5))
+    assert not writing.exists()
+
+
 def test_a_full_disk_leaves_the_checkpoints_that_there_were(saved):
     """No file may grow beyond a limit: the system refuses a write as it does on a full disk.
 

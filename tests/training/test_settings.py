@@ -112,6 +112,12 @@ def test_a_study_and_one_network_are_told_apart():
         ({"networks.myo.pretraining.beta": 3.0}, r"myo: optimisation\.beta is 3"),
         ({"networks.lv.augment.box": -1.0}, r"lv: augment\.box is -1"),
         ({"spec.mask_size": 90}, r"autoencoder: config\.spec\.mask_size is 90"),
+        ({"networks.myo.optimisation.warmup": 1.5}, r"myo: optimisation\.warmup is 1\.5"),
+        ({"networks.lv.pretraining.warmup": -1.0}, r"lv: optimisation\.warmup is -1"),
+        (
+            {"networks.autoencoder.optimisation.compute": "bfloat16"},
+            r"autoencoder: optimisation\.compute=bfloat16",
+        ),
     ],
 )
 def test_a_study_is_looked_at_whole_before_it_trains(change, message):
@@ -119,6 +125,21 @@ def test_a_study_is_looked_at_whole_before_it_trains(change, message):
     check_study(config)
     config.update_from_flattened_dict(change)
     with pytest.raises(InputError, match=rf"config\.networks\.{message}"):
+        check_study(config)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rule.thresholds": ()}, r"rule\.thresholds is empty"),
+        ({"latent.coverage": 0.0}, r"latent\.coverage is 0"),
+        ({"latent.population": 0}, r"latent\.population is 0"),
+    ],
+)
+def test_what_is_fitted_after_the_training_is_looked_at_before_it(change, message):
+    config = emidec_cpu.get_config()
+    config.update_from_flattened_dict(change)
+    with pytest.raises(InputError, match=rf"config\.{message}"):
         check_study(config)
 
 
