@@ -303,7 +303,7 @@ class Correction(NamedTuple):
         distance: Euclidean distance to the neighbour in latent space; NaN where none was used.
         valid_before: whether the given mask satisfied delta.
         failed_before: ``[*batch, criteria]``, which criteria the given mask failed, in the order of
-            `acsnet_jax.anatomy.CRITERIA`; all False if the caller gave no `failures` function.
+            `acsnet_jax.anatomy.CRITERIA`; no criteria if the caller gave no `failures` function.
         pixels_changed: number of pixels that differ from the given mask.
         empty: whether the given mask was empty; it then stays empty.
     """

@@ -5,8 +5,9 @@
 
 PATH is a DICOM folder, a NIfTI file, or a folder of them. Seconds a scan on two CPU cores, after
 some ten seconds of compilation. Writes OUT/<scan>/report.html, segmentation.nii.gz, features.json,
-slices.csv, segments.csv, scar_rules.csv, certificates.json, gate.json, and overlay.png,
-bullseye.png and scar_rules.png; of DICOM input segmentation.dcm and measurements.dcm as well.
+slices.csv, segments.csv, scar_rules.csv, certificates.json, gate.json, and overlay.png, ring.png,
+bullseye.png and scar_rules.png, of DICOM input segmentation.dcm and measurements.dcm as well; and
+beside the scans' folders index.html and index.csv, settings.json, and of DICOM pseudonym.key.
 """
 
 import ml_collections

@@ -1,6 +1,7 @@
-"""Evaluate a bundle on held-out patients: tables, figures, report.
+r"""Evaluate a bundle on held-out patients: tables, figures, report.
 
-python -m experiments.evaluate --config=configs/evaluate.py --config.bundle=DIR --workdir=OUT
+python -m experiments.evaluate --config=configs/evaluate.py --config.bundle=BUNDLE \
+    --config.split=RUN --config.data.format=emidec --config.data.root=DIR --workdir=OUT
 """
 
 from acsnet_jax import app

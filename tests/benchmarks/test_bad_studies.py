@@ -5,6 +5,7 @@ import pytest
 
 from acsnet_jax.synthesis.phantom import make_scan
 from acsnet_jax.types import InputError, Label
+from benchmarks import bad_studies
 from benchmarks.bad_studies import KINDS
 
 
@@ -67,3 +68,14 @@ def test_there_is_no_heart_where_it_was(scan):
 def test_a_study_without_labels_is_refused(scan):
     with pytest.raises(InputError, match="no labels"):
         spoilt(scan.replace(labels=None), "half a heart")
+
+
+def test_patients_with_and_without_scar_are_taken_in_turn(scan):
+    healthy = np.minimum(scan.labels, Label.MYOCARDIUM).astype(np.uint8)
+    scarred = np.where(healthy == Label.MYOCARDIUM, Label.ENHANCEMENT, healthy).astype(np.uint8)
+    cohort = [
+        scan.replace(id=name, labels=labels)
+        for name, labels in zip("abcd", (healthy, healthy, healthy, scarred), strict=True)
+    ]
+    assert [one.id for one in bad_studies._in_turn(cohort, 3)] == ["d", "a", "b"]
+    assert [one.id for one in bad_studies._in_turn(cohort, 1)] == ["d"]

@@ -173,6 +173,8 @@ def test_bad_studies_are_judged_by_networks_that_never_saw_the_patients(finished
     for row in rows:
         assert row["patients"] == 3 == sum(row[name] for name in bad_studies.VERDICTS)
         assert 0 <= row["wall_dice"] <= 1
+        assert 0 <= row["infarct_dice"] <= 1
+        assert (row["wall_dice_accepted"] is None) == (row["accepted"] == 0)
 
 
 def test_a_finished_run_trains_and_predicts_nothing_again(finished, monkeypatch):
