@@ -83,8 +83,8 @@ def decision_csv(found: Sequence[Decision]) -> TextTable:
 
 def pathology_text(rows: Sequence[PathologyRow]) -> TextTable:
     """Dice and bias by pathology, for readers."""
-    header = ("Group", "Patients", "MYO Dice", "LV Dice", "Infarct Dice", "Infarct bias (mL)")
-    header += ("Infarct bias (% points of the LV)",)
+    header = ("Group", "Patients", "MYO Dice", "LV Dice", "With infarct", "Infarct Dice")
+    header += ("Infarct bias (mL)", "With a share", "Infarct bias (% points of the LV)")
     return TextTable(
         header,
         [
@@ -93,8 +93,10 @@ def pathology_text(rows: Sequence[PathologyRow]) -> TextTable:
                 str(row.patients),
                 _DICE.with_interval(row.myocardium_dice),
                 _DICE.with_interval(row.lv_dice),
+                str(row.infarct_dice.patients),
                 _DICE.with_interval(row.infarct_dice),
                 _ML.with_interval(row.infarct_bias_ml),
+                str(row.share_bias.patients),
                 _POINTS.with_interval(row.share_bias),
             )
             for row in rows

@@ -90,15 +90,19 @@ def damage_summary(study: DamageStudy) -> str:
         )
         for measure, cell in _MEASURES.items()
     ]
-    gains = {(gain.kind, gain.over): _interval(gain.dice, sign="+") for gain in study.gains}
+    gains = {(gain.kind, gain.over): gain.dice for gain in study.gains}
     others = [method for method in METHODS if method != "invalid"]
     parts.append(
         _section(
             "Dice gained by ours, invalid (paired)",
             TextTable(
-                ("Masks", *(f"over {METHODS[method]}" for method in others)),
+                ("Masks", "Patients", *(f"over {METHODS[method]}" for method in others)),
                 [
-                    (_condition(kind, None), *(gains[kind, method] for method in others))
+                    (
+                        _condition(kind, None),
+                        str(gains[kind, others[0]].patients),
+                        *(_interval(gains[kind, method], sign="+") for method in others),
+                    )
                     for kind in ("clean", *KINDS)
                 ],
             ),
