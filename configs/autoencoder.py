@@ -7,6 +7,9 @@ trains on the masks of the embedded phantom cohort. On your own scans:
     python -m experiments.train --config=configs/autoencoder.py --workdir=runs/mine/autoencoder \
         --config.data.format=emidec --config.data.root=DIR \
         --config.data.cine_format=acdc --config.data.cine_root=DIR
+
+The phantoms take some ten minutes on two CPU cores. What comes out is a run for
+experiments.fit_latent, which prints how well it rebuilds masks.
 """
 
 from acsnet_jax.config import Config

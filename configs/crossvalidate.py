@@ -7,6 +7,7 @@ After the colon stands the study config; emidec_cpu without one. Networks are tr
 of folds, so that the rule for scar is fitted to patients whom its networks never saw, and to none
 of the fold that is held out (acsnet_jax.evaluation.nested). Stage 3 is given, and must not have
 seen the patients: config.data.test_fraction, config.latent and networks.autoencoder are not used.
+Hours it took, and what came out, stand in docs/results.md.
 """
 
 from acsnet_jax.config import Config, load

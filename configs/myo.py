@@ -7,6 +7,10 @@ trains on the embedded phantom cohort. On your own scans:
     python -m experiments.train --config=configs/myo.py --workdir=runs/mine/myo \
         --config.data.format=emidec --config.data.root=DIR \
         --config.data.cine_format=acdc --config.data.cine_root=DIR
+
+The phantoms would take some thirteen hours on two CPU cores, as the log says before the first step:
+the sizes are the paper's and want a GPU. What comes out is a run for experiments.fit_latent; nobody
+has trained it to the end yet, so that no result stands here.
 """
 
 from acsnet_jax.config import Config

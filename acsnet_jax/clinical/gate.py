@@ -77,12 +77,12 @@ class GateLimits:
         contrast: at least.
     """
 
-    wall_confidence: float = 0.863
-    scar_confidence: float = 0.694
+    wall_confidence: float = 0.873
+    scar_confidence: float = 0.661
     left_out_ml: float = 2.4
-    changed_share: float = 0.012
+    changed_share: float = 0.009
     lost_share: float = 0.0
-    shift_mm: float = 4.2
+    shift_mm: float = 4.1
     contrast: float = 1.18
 
 
