@@ -131,10 +131,9 @@ def test_two_scans_whose_names_make_one_folder_are_told(config, tmp_path, caplog
     monkeypatch.setattr(logging.getLogger("acsnet_jax"), "propagate", True)
     folder = tmp_path / "alike"
     folder.mkdir()
-    image = loadsave.load(tmp_path / "ring.nii.gz")
-    loadsave.save(image, folder / "pat 1.nii.gz")
-    other = nifti1.Nifti1Image(np.roll(np.asarray(image.dataobj), 3, axis=0), image.affine)
-    loadsave.save(other, folder / "pat(1).nii.gz")
+    shutil.copy(tmp_path / "ring.nii.gz", folder / "pat 1.nii.gz")
+    shifted = np.roll(make_scan().image, 3, axis=2).transpose(2, 1, 0)
+    loadsave.save(nifti1.Nifti1Image(shifted, make_scan().affine), folder / "pat(1).nii.gz")
     config.input = str(folder)
     for _ in range(2):  # what the first run wrote is not replaced by the second
         with pytest.raises(InputError, match=r"1 of 2 scans could not be segmented"):
