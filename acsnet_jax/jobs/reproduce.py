@@ -42,11 +42,15 @@ def reproduce(config: Config, workdir: pathlib.Path) -> None:
         _LOG.info("reading the cohort (%s)", data.format)
         cohort = cohorts.load(data, workdir)
         check_pretraining(config, cohort.cine)
+        dealt: list[list[str]] = []
         if config.folds:
             lge = cohort.lge_alone().train
             check_enhancement(lge)
-            deal(lge, config.folds, config.seed)
-    runs = (_fold_by_fold if config.folds else _at_once)(config, workdir, cohort)
+            dealt = deal(lge, config.folds, config.seed)
+    if dealt:
+        runs = _fold_by_fold(config, workdir, cohort, dealt)
+    else:
+        runs = _at_once(config, workdir, cohort)
     write_evaluation(
         cohort,
         workdir / "bundle",
@@ -73,16 +77,21 @@ def _at_once(config: Config, workdir: pathlib.Path, cohort: cohorts.Cohort) -> R
     return runs
 
 
-def _fold_by_fold(config: Config, workdir: pathlib.Path, cohort: cohorts.Cohort) -> Runs:
+def _fold_by_fold(
+    config: Config, workdir: pathlib.Path, cohort: cohorts.Cohort, dealt: list[list[str]]
+) -> Runs:
     """An ensemble, and the rule for scar fitted to patients whom its members never saw."""
-    lge = cohort.lge_alone().train
-    dealt = deal(lge, config.folds, config.seed)
     train_network(config, "autoencoder", workdir / "autoencoder", cohort)
     stage3 = workdir / "stage3"
     if not stage3.exists():
         _make_bundle(config, workdir, stage3, cohort)
     networks = FoldNetworks(
-        config, lge, cohort.cine, bundles.load_corrector(stage3), dealt, workdir
+        config,
+        cohort.lge_alone().train,
+        cohort.cine,
+        bundles.load_corrector(stage3),
+        dealt,
+        workdir,
     )
     for member in tqdm(networks.singles, desc="networks", unit="fold", disable=None):
         networks.train(member)

@@ -1,5 +1,6 @@
 """What a report shows beside its tables: pictures, and cohort and config in words."""
 
+import collections
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
@@ -22,7 +23,7 @@ from acsnet_jax.report.tables import STRUCTURE_NAMES
 from acsnet_jax.synthesis.cine_to_lge import conversion_steps
 from acsnet_jax.training.cohort import Cohort, CohortOptions
 from acsnet_jax.training.record import read as read_record
-from acsnet_jax.types import Label, Segmentation
+from acsnet_jax.types import Segmentation
 
 _EXAMPLES = 4
 _OWN = {
@@ -60,16 +61,13 @@ def worst_pictures(
     return pictures
 
 
-def _by_scar(segmentations: Sequence[Segmentation]) -> list[Segmentation]:
+def _by_scar(segmentations: Sequence[Segmentation], records: Evaluation) -> list[Segmentation]:
     """A few patients, taken evenly from the most scar, as the expert has it, to none."""
-
-    def scar(one: Segmentation) -> float:
-        if one.scan.labels is None:
-            return 0.0
-        drawn = (one.scan.labels >= Label.ENHANCEMENT) & one.scan.labelled[:, None, None]
-        return np.count_nonzero(drawn) * float(np.prod(one.scan.spacing_mm))
-
-    ranked = sorted(segmentations, key=scar, reverse=True)
+    scar: dict[str, float] = collections.defaultdict(float)
+    for row in records.slices:
+        if row.structure == "enhancement":
+            scar[row.scan_id] += row.truth_mm2
+    ranked = sorted(segmentations, key=lambda one: scar[one.scan.id], reverse=True)
     shown = min(_EXAMPLES, len(ranked))
     return [ranked[(2 * place + 1) * len(ranked) // (2 * shown)] for place in range(shown)]
 
@@ -107,7 +105,7 @@ def study_pictures(
         "Held-out patients",
         "Apex, middle and base: image, expert, ours. Gray zone yellow, core scar red. Patients are "
         "taken evenly, from those with the most scar to those with none.",
-        lambda path: montage(_by_scar(segmentations), path),
+        lambda path: montage(_by_scar(segmentations, records), path),
     )
     add(
         "figure2.png",

@@ -55,8 +55,9 @@ def test_overlay_of_nothing_found(make_segmentation, tmp_path):
 
 def test_a_montage_shows_scar_before_it_shows_none(make_segmentation):
     cohort = [make_segmentation(f"{index:02}", scar=index >= 9) for index in range(12)]
-    assert [one.scan.id for one in study._by_scar(cohort)] == ["10", "01", "04", "07"]
-    assert len(study._by_scar(cohort[:3])) == 3
+    records = evaluate(cohort, Inference())
+    assert [one.scan.id for one in study._by_scar(cohort, records)] == ["10", "01", "04", "07"]
+    assert len(study._by_scar(cohort[:3], records)) == 3
 
 
 def test_montage(make_segmentation, tmp_path):
