@@ -35,7 +35,7 @@ from acsnet_jax.metrics import dice
 from acsnet_jax.preprocess.grid import make_grid
 from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.training.assembly import coders
-from acsnet_jax.training.cohort import Cohort
+from acsnet_jax.training.cohort import Cohort, patient_of
 from acsnet_jax.training.datasets import mask_dataset
 from acsnet_jax.training.latent_space import LatentOptions, fit_latent_space
 from acsnet_jax.training.loop import train_and_evaluate
@@ -88,7 +88,7 @@ class Fold(NamedTuple):
 
 def cross_validate(
     trained: Config,
-    scans: Sequence[Scan],
+    folds: Sequence[Fold],
     candidates: Sequence[Candidate],
     validation: CrossValidation,
     *,
@@ -100,7 +100,7 @@ def cross_validate(
 
     Args:
         trained: config of a training run, which the candidates share in all that they do not name.
-        scans: its training patients. No other ones are ever seen.
+        folds: of its training patients (`divide`). No other ones are ever seen.
         candidates: what is compared.
         validation: how.
         latent: how thresholds, mixture and population are fitted.
@@ -109,9 +109,8 @@ def cross_validate(
             is there is not done again, and a training that stopped goes on.
 
     Raises:
-        InputError: too few patients for the folds, or `folder` has folds of other patients.
+        InputError: `folder` has folds of other patients.
     """
-    folds = divide(scans, validation)
     _keep_folds(folds, folder / "folds.json")
     found: dict[Candidate, list[FoldScore]] = {candidate: [] for candidate in candidates}
     work = list(itertools.product(range(len(folds)), candidates))
@@ -152,7 +151,8 @@ def divide(scans: Sequence[Scan], validation: CrossValidation) -> list[Fold]:
     fold_of: dict[str, int] = {}
     judged = set()
     for index, kind in enumerate(kinds):
-        ids = sorted({scan.id for scan in scans if scan.modality == kind} - fold_of.keys())
+        named = {patient_of(scan.id) for scan in scans if scan.modality == kind}
+        ids = sorted(named - fold_of.keys())
         if index and (validation.judged == "lge" or len(ids) < count):
             break
         if len(ids) < count:
@@ -164,10 +164,11 @@ def divide(scans: Sequence[Scan], validation: CrossValidation) -> list[Fold]:
         order = np.random.default_rng([validation.seed, index]).permutation(len(ids))
         for place, chosen in enumerate(order, start=len(fold_of)):
             fold_of[ids[chosen]] = place % count
+    placed = [(scan, fold_of.get(patient_of(scan.id))) for scan in scans]
     return [
         Fold(
-            [scan for scan in scans if fold_of.get(scan.id) != number],
-            [scan for scan in scans if fold_of.get(scan.id) == number and scan.modality in judged],
+            [scan for scan, fold in placed if fold != number],
+            [scan for scan, fold in placed if fold == number and scan.modality in judged],
         )
         for number in range(count)
     ]

@@ -65,6 +65,17 @@ def load_held_out(
     return cohort
 
 
+def scans_seen(provenance: Mapping[str, Any]) -> list[str] | None:
+    """Fingerprints of the scans that a system was trained on; None where its bundle does not tell.
+
+    Args:
+        provenance: what its bundle says of itself.
+    """
+    training = provenance.get("training")
+    seen = training.get("seen") if isinstance(training, Mapping) else None
+    return seen if isinstance(seen, list) else None
+
+
 def trained_on(scans: Sequence[Scan], provenance: Mapping[str, Any]) -> list[str]:
     """Ids of scans that a system has seen; the log says so, since its figures of them are no test.
 
@@ -73,9 +84,8 @@ def trained_on(scans: Sequence[Scan], provenance: Mapping[str, Any]) -> list[str
         provenance: what its bundle says of itself. Bundles of earlier versions do not say what they
             were trained on; the log says that.
     """
-    training = provenance.get("training")
-    seen = training.get("seen") if isinstance(training, Mapping) else None
-    if not isinstance(seen, list):
+    seen = scans_seen(provenance)
+    if seen is None:
         _LOG.warning(
             "the bundle does not tell what it was trained on: make sure that it has seen none of "
             "these scans, as with --config.split and the folder of its training run"

@@ -8,11 +8,11 @@ from acsnet_jax import bundle as bundles
 from acsnet_jax import evaluation, prior
 from acsnet_jax.correction import Corrector
 from acsnet_jax.evaluation.headline import Targets
-from acsnet_jax.evaluation.held_out import trained_on
+from acsnet_jax.evaluation.held_out import scans_seen, trained_on
 from acsnet_jax.evaluation.nested import check_pairs, cross_validate_system, save_system
 from acsnet_jax.jobs.evaluate import write_study
 from acsnet_jax.training.cohort import Cohort, CohortOptions, read_labelled
-from acsnet_jax.training.folds import FoldNetworks, check_enhancement, deal
+from acsnet_jax.training.folds import FoldNetworks, check_enhancement, deal, pretraining_cine
 from acsnet_jax.training.loop import beginning
 from acsnet_jax.training.settings import Config, from_config
 from acsnet_jax.training.spill import Spill
@@ -34,7 +34,7 @@ def crossvalidate(config: Config, workdir: pathlib.Path) -> None:
     check_pairs(config.pairs)
     with beginning(config, workdir):
         scans, cine, corrector = read_inputs(config, workdir)
-        check_pretraining(config, cine)
+        check_pretraining(config, pretraining_cine(scans, cine))
         check_enhancement(scans)
         dealt = deal(scans, config.folds, config.seed, least=3)
         networks = FoldNetworks(config, scans, cine, corrector, dealt, workdir)
@@ -59,8 +59,8 @@ def crossvalidate(config: Config, workdir: pathlib.Path) -> None:
         config=config.to_dict(),
     )
     _LOG.info("open %s; what is left is the bundle with its intervals", path)
-    stage3 = bundles.provenance(config.corrector or prior.SHIPPED).get("training") or {}
-    save_system(networks, seen=stage3.get("seen", []))
+    stage3 = bundles.provenance(config.corrector or prior.SHIPPED)
+    save_system(networks, seen=scans_seen(stage3) or [])
     _LOG.info("done")
 
 

@@ -12,7 +12,7 @@ from acsnet_jax.jobs.evaluate import write_evaluation
 from acsnet_jax.pipeline import Inference
 from acsnet_jax.training import cohort as cohorts
 from acsnet_jax.training.assembly import make_bundle
-from acsnet_jax.training.folds import FoldNetworks, check_enhancement, deal
+from acsnet_jax.training.folds import FoldNetworks, check_enhancement, deal, pretraining_cine
 from acsnet_jax.training.latent_space import LatentOptions
 from acsnet_jax.training.loop import beginning
 from acsnet_jax.training.settings import Config, from_config
@@ -41,12 +41,14 @@ def reproduce(config: Config, workdir: pathlib.Path) -> None:
             return
         _LOG.info("reading the cohort (%s)", data.format)
         cohort = cohorts.load(data, workdir)
-        check_pretraining(config, cohort.cine)
         dealt: list[list[str]] = []
         if config.folds:
             lge = cohort.lge_alone().train
+            check_pretraining(config, pretraining_cine(lge, cohort.cine))
             check_enhancement(lge)
             dealt = deal(lge, config.folds, config.seed)
+        else:
+            check_pretraining(config, cohort.cine)
     if dealt:
         runs = _fold_by_fold(config, workdir, cohort, dealt)
     else:

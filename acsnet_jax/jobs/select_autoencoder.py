@@ -47,10 +47,10 @@ def select_autoencoder(config: Config, workdir: pathlib.Path) -> None:
     kept = {**config.to_dict(), "trained": trained.to_dict(), "held_out": held_out}
     with beginning(ml_collections.ConfigDict(kept), workdir):
         cohort = cohorts.load(from_config(cohorts.CohortOptions, trained.data), division)
-        divide(cohort.train, validation)  # refused while the config can still be corrected
+        folds = divide(cohort.train, validation)
     study = cross_validate(
         trained,
-        cohort.train,
+        folds,
         candidates,
         validation,
         latent=latent,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 from collections.abc import Sequence, Set
 from typing import Any, Literal, NamedTuple
 
@@ -21,6 +22,7 @@ from acsnet_jax.types import InputError, Label, Modality, Scan
 _TRAINED = ("checkpoints", "lv", "myo", "autoencoder", "networks")
 """What lies beside a ``split.json`` once networks were trained."""
 
+_SUBJECT = re.compile("sub-[A-Za-z0-9]+(?=_|$)")
 _REFERENCES = 20  # phantoms that lend cine scans their histogram
 _OTHER_SEED = 2**20  # added, so that they are no patients of a cohort of phantoms
 
@@ -162,8 +164,7 @@ def load(data: CohortOptions, workdir: pathlib.Path) -> Cohort:
     cine_held_out = set()
     if extra and data.cine_test_fraction > 0:
         cine_held_out = split([scan.id for scan in extra], data.cine_test_fraction, data.seed)
-    train = [scan for scan in scans if scan.id not in held_out | cine_held_out]
-    train += of_others(extra, cine_held_out | held_out)
+    train = of_others([*scans, *extra], held_out | cine_held_out)
     test = [scan for scan in divided if scan.id in held_out]
     cine_test = [scan for scan in extra if scan.id in cine_held_out]
     converted, conversions = _lge_like(train, data.seed, spill)
@@ -204,9 +205,22 @@ def read_labelled(
     return scans, cine
 
 
-def of_others(cine: list[Scan], held_out: Set[str]) -> list[Scan]:
-    """Cine scans to train on: a patient of one id in both cohorts is held out of both."""
-    return [scan for scan in cine if scan.id not in held_out]
+def patient_of(scan_id: str) -> str:
+    """Whose scan it is: the ``sub-LABEL`` with which BIDS begins a name, else the id itself.
+
+    So the scans of one patient, LGE or cine, first or later, are held out together.
+
+    References:
+        Brain Imaging Data Structure, entities: ``sub-12_ses-1``, ``sub-12_ses-2``.
+    """
+    subject = _SUBJECT.match(scan_id)
+    return subject[0] if subject else scan_id
+
+
+def of_others(scans: list[Scan], held_out: Set[str]) -> list[Scan]:
+    """Scans to train on: whoever has a scan that is held out has none among them."""
+    patients = {*map(patient_of, held_out)}
+    return [scan for scan in scans if patient_of(scan.id) not in patients]
 
 
 def with_cine(lge: list[Scan], cine: list[Scan], seed: int, spill: Spill) -> Cohort:
@@ -269,21 +283,23 @@ def _read_cine(data: CohortOptions, key: pathlib.Path, spill: Spill) -> list[Sca
 
 
 def split(ids: list[str], test_fraction: float, seed: int) -> set[str]:
-    """The held-out ids: a seeded share, at least one and never all; or all if the share is 1.
+    """The held-out ids: of a seeded share of patients, one at least, never all; or all if it is 1.
 
     Raises:
         InputError: fewer than two patients to divide.
     """
     if test_fraction == 1:
         return set(ids)
-    if len(ids) < 2:
+    patients = sorted({*map(patient_of, ids)})
+    if len(patients) < 2:
         raise InputError(
-            f"the cohort has {len(ids)} labelled patient(s); holding one out for evaluation needs "
-            "at least 2"
+            f"the cohort has {len(patients)} labelled patient(s); holding one out for evaluation "
+            "needs at least 2"
         )
-    count = min(max(round(test_fraction * len(ids)), 1), len(ids) - 1)
-    order = np.random.default_rng(seed).permutation(len(ids))
-    return {sorted(ids)[index] for index in order[:count]}
+    count = min(max(round(test_fraction * len(patients)), 1), len(patients) - 1)
+    order = np.random.default_rng(seed).permutation(len(patients))
+    held_out = {patients[index] for index in order[:count]}
+    return {one for one in ids if patient_of(one) in held_out}
 
 
 class Division(NamedTuple):

@@ -27,7 +27,7 @@ from acsnet_jax.files import AGAIN, RESTORE, read_arrays, read_json, write_array
 from acsnet_jax.models import Delineate, Encode, Ensemble, Localise, ResUNet
 from acsnet_jax.pipeline import Bundle, Inference, segment_or_nothing
 from acsnet_jax.preprocess.stages import InputSpec
-from acsnet_jax.training.cohort import Cohort, fingerprints, of_others, with_cine
+from acsnet_jax.training.cohort import Cohort, fingerprints, of_others, patient_of, with_cine
 from acsnet_jax.training.latent_space import fit_max_change
 from acsnet_jax.training.runs import as_network_of, load_run
 from acsnet_jax.training.scar_fit import RuleGrid, ScarCase, fit_scar_rule, scar_case
@@ -46,13 +46,13 @@ LeftOut = tuple[int, ...]
 
 
 def deal(scans: Sequence[Scan], folds: int, seed: int, *, least: int = 2) -> list[list[str]]:
-    """Ids of patients in folds of alike burden.
+    """Ids of scans in folds of alike burden; all scans of a patient are in one of them.
 
     Patients are ranked by how much of their myocardium is scar, those without any last, and every
     run of as many neighbours as there are folds gives one patient to each, at random.
 
     Args:
-        scans: of all patients.
+        scans: of all patients; of several scans of one, the most scarred ranks them.
         folds: how many.
         seed: of what is left to chance.
         least: how many folds there have to be.
@@ -62,16 +62,31 @@ def deal(scans: Sequence[Scan], folds: int, seed: int, *, least: int = 2) -> lis
     """
     if folds < least:
         raise InputError(f"config.folds is {folds}; give at least {least}")
-    if len(scans) < folds:
-        raise InputError(f"{len(scans)} labelled patients for {folds} folds; lower --config.folds")
-    ranked = sorted(scans, key=lambda scan: (-_burden(scan), scan.id))
+    patients: dict[str, list[Scan]] = {}
+    for scan in sorted(scans, key=lambda scan: scan.id):
+        patients.setdefault(patient_of(scan.id), []).append(scan)
+    if len(patients) < folds:
+        raise InputError(
+            f"{len(patients)} labelled patients for {folds} folds; lower --config.folds"
+        )
+    ranked = sorted(patients.values(), key=lambda own: -max(map(_burden, own)))
     rng = np.random.default_rng(seed)
     dealt: list[list[str]] = [[] for _ in range(folds)]
     for start in range(0, len(ranked), folds):
         run = ranked[start : start + folds]
-        for scan, fold in zip(run, rng.permutation(folds), strict=False):
-            dealt[fold].append(scan.id)
+        for own, fold in zip(run, rng.permutation(folds), strict=False):
+            dealt[fold].extend(scan.id for scan in own)
     return [sorted(ids) for ids in dealt]
+
+
+def pretraining_cine(scans: Sequence[Scan], cine: list[Scan]) -> list[Scan]:
+    """Cine scans that all trainings may see: of no patient of the folds, whom some leaves out.
+
+    Args:
+        scans: labelled LGE scans of all folds.
+        cine: labelled cine scans.
+    """
+    return of_others(cine, {scan.id for scan in scans})
 
 
 def check_enhancement(scans: Sequence[Scan]) -> None:
@@ -280,8 +295,7 @@ class FoldNetworks:
         """The pretraining that all share."""
         if pretrains(self.config, task) and task not in self._pretrained:
             folder = self.folder / "pretraining" / task
-            ids = {scan.id for scan in self.scans}  # each is left out of some training
-            cohort = Cohort([], [], cine=of_others(self.cine, ids))
+            cohort = Cohort([], [], cine=pretraining_cine(self.scans, self.cine))
             self._pretrained[task] = pretrain(self.config, task, folder, cohort)
         return self._pretrained.get(task)
 

@@ -23,7 +23,7 @@ from acsnet_jax.files import AGAIN, read_arrays, write_arrays, write_text
 from acsnet_jax.metrics import dice
 from acsnet_jax.preprocess.grid import make_grid, to_working
 from acsnet_jax.preprocess.stages import InputSpec
-from acsnet_jax.training.cohort import Cohort
+from acsnet_jax.training.cohort import Cohort, patient_of
 from acsnet_jax.training.datasets import mask_dataset
 from acsnet_jax.types import InputError, Label, Scan
 
@@ -220,7 +220,7 @@ def select_latent(
     """
     experts = _expert_masks(train, spec)
     masks = experts.masks
-    patients = np.unique([scan.id for scan in train], return_inverse=True)[1]
+    patients = np.unique([patient_of(scan.id) for scan in train], return_inverse=True)[1]
     codes = {d: encode_masks(masks, encode) for d, (encode, _) in encoders.items()}
     with tqdm(desc="mixtures", unit="fit", disable=None) as bar:
         scores = latent.select(

@@ -100,9 +100,9 @@ def check_pretraining(config: Config, cine: Sequence[Scan]) -> None:
     if asking and not cine:
         keys = [f"config.networks.{task}.pretraining.epochs" for task in asking]
         raise InputError(
-            f"{keys[0]} asks for cine scans and there are none: name a cohort with "
-            f"--config.data.cine_format and cine_root, or give --{'=0 --'.join(keys)}=0 and "
-            "another --workdir"
+            f"{keys[0]} asks for cine scans of patients who are never held out, and there are "
+            "none: name a cohort with --config.data.cine_format and cine_root, or give "
+            f"--{'=0 --'.join(keys)}=0 and another --workdir"
         )
 
 

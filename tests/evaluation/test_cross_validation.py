@@ -9,6 +9,7 @@ import rings
 from acsnet_jax.evaluation.cross_validation import CrossValidation, divide, judge
 from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.synthesis.phantom import make_cohort
+from acsnet_jax.training.cohort import patient_of
 from acsnet_jax.types import InputError, Label
 
 SPEC = InputSpec(myo_spacing_mm=rings.SPACING, mask_size=rings.SIZE)
@@ -74,10 +75,11 @@ def test_cine_patients_that_cannot_be_spared_train_in_every_fold(cine, judged):
 
 
 def test_a_patient_of_two_scans_is_in_one_fold():
-    scans = [*cohort(4, 4), scan("lge0", "cine")]
+    same = [scan("lge0", "cine"), scan("sub-1_ses-1"), scan("sub-1_ses-2"), scan("sub-1", "cine")]
     for judged in ("all", "lge"):
-        for fold in divide(scans, CrossValidation(folds=2, judged=judged)):
-            assert not set(ids(fold.train)) & set(ids(fold.judged))
+        for fold in divide([*cohort(4, 4), *same], CrossValidation(folds=2, judged=judged)):
+            trained, held_out = ({patient_of(x.id) for x in part} for part in fold)
+            assert not trained & held_out
 
 
 def test_fewer_patients_than_folds_are_bad_input():

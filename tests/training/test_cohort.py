@@ -11,6 +11,7 @@ from acsnet_jax.training.cohort import (
     CohortOptions,
     lge_like_by_phantoms,
     load,
+    patient_of,
     split,
 )
 from acsnet_jax.training.loop import train_and_evaluate
@@ -81,6 +82,32 @@ def test_a_share_of_1_holds_out_everyone():
     assert split(["a", "b", "c"], 1.0, seed=0) == {"a", "b", "c"}
 
 
+@pytest.mark.parametrize(
+    ("name", "patient"),
+    [
+        ("sub-12", "sub-12"),
+        ("sub-12_ses-1_acq-lge", "sub-12"),
+        ("sub-1_ses-2", "sub-1"),
+        ("sub-12-b", "sub-12-b"),
+        ("sub-12.5", "sub-12.5"),
+        ("a_sub-12", "a_sub-12"),
+        ("Case_P001", "Case_P001"),
+    ],
+)
+def test_names_as_of_bids_tell_patients(name, patient):
+    assert patient_of(name) == patient
+
+
+def test_all_scans_of_a_patient_are_held_out_together():
+    names = [f"sub-{index}_ses-{visit}" for index in range(8) for visit in range(1 + index % 3)]
+    held_out = split(names, 0.5, seed=0)
+    patients = {patient_of(name) for name in held_out}
+    assert len(patients) == 4
+    assert held_out == {name for name in names if patient_of(name) in patients}
+    with pytest.raises(InputError, match="1 labelled patient"):
+        split(["sub-1_ses-1", "sub-1_ses-2"], 0.5, seed=0)
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_one_patient_cannot_be_divided(count):
     with pytest.raises(InputError, match=rf"{count} labelled patient.*at least 2"):
@@ -142,6 +169,19 @@ def test_a_patient_who_is_held_out_has_no_cine_in_training(read, scans, tmp_path
     cohort = load(read(lge, [same, cine[1]]), tmp_path)
     assert ids(cohort.cine) == [cine[1].id]
     assert held_out.id not in ids(cohort.train)
+
+
+def test_whose_scans_they_are_is_told_by_names_of_bids(read, scans, tmp_path):
+    lge = [
+        scan.replace(id=f"sub-{index // 2}_ses-{index % 2}_acq-lge")
+        for index, scan in enumerate([scan for scan in scans if scan.modality == "lge"] * 2)
+    ]
+    cine = [lge[0].replace(id=f"sub-{index}_acq-cine", modality="cine") for index in range(9)]
+    cohort = load(read(lge, cine), tmp_path)
+    held_out = {patient_of(scan.id) for scan in cohort.test}
+    assert held_out and not held_out & {patient_of(scan.id) for scan in cohort.train}
+    assert len(cohort.test) == 2 * len(held_out)
+    assert len(cohort.cine) == 9 - len(held_out)
 
 
 def test_a_patient_of_the_held_out_cine_has_no_lge_in_training(read, scans, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from acsnet_jax.files import write_arrays
 from acsnet_jax.training import folds as fold_networks
-from acsnet_jax.training.folds import check_enhancement, deal
+from acsnet_jax.training.folds import check_enhancement, deal, pretraining_cine
 from acsnet_jax.training.scar_fit import scar_case
 from acsnet_jax.types import InputError, Label
 
@@ -34,6 +34,21 @@ def test_every_patient_is_in_one_fold_and_every_fold_has_its_share_of_scar(scans
     assert len(healthy) == 4
     for fold in folds:
         assert len(fold) == 3 and len(healthy & set(fold)) == 1
+
+
+def test_all_scans_of_a_patient_are_in_one_fold(scans):
+    named = [one.replace(id=f"sub-{k // 2}_ses-{k % 2}") for k, one in enumerate(scans)]
+    folds = deal(named, 3, 0)
+    assert [len(fold) for fold in folds] == [4, 4, 4]
+    assert [len({name[:5] for name in fold}) for fold in folds] == [2, 2, 2]
+    with pytest.raises(InputError, match="6 labelled patients for 7 folds"):
+        deal(named, 7, 0)
+
+
+def test_pretraining_sees_cine_of_no_patient_of_the_folds(scans):
+    lge = [one.replace(id=f"sub-{index}_acq-lge") for index, one in enumerate(scans[:3])]
+    cine = [scans[0].replace(id=f"sub-{index}_acq-cine", modality="cine") for index in range(5)]
+    assert [one.id for one in pretraining_cine(lge, cine)] == ["sub-3_acq-cine", "sub-4_acq-cine"]
 
 
 def test_folds_follow_the_seed_and_not_the_order(scans):
