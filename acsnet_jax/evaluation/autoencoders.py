@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from acsnet_jax.evaluation.summary import Summary, summarise
+from acsnet_jax.io.stack import patient_of
 from acsnet_jax.types import InputError, Modality
 
 
@@ -220,7 +221,7 @@ def _by_patient(scans: Iterable[ScanScore]) -> list[float]:
     """Dice after the correction, a mean a patient."""
     values: dict[str, list[float]] = {}
     for scan in scans:
-        values.setdefault(scan.scan_id, []).append(scan.corrected_dice)
+        values.setdefault(patient_of(scan.scan_id), []).append(scan.corrected_dice)
     return [float(np.mean(own)) for own in values.values()]
 
 

@@ -30,12 +30,13 @@ from acsnet_jax.evaluation.autoencoders import (
 )
 from acsnet_jax.evaluation.damage import KINDS, STRENGTHS, Kind, damage
 from acsnet_jax.files import AGAIN, RESTORE, read_json, read_record, write_json
+from acsnet_jax.io.stack import patient_of
 from acsnet_jax.latent import AcceptanceError
 from acsnet_jax.metrics import dice
 from acsnet_jax.preprocess.grid import make_grid
 from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.training.assembly import coders
-from acsnet_jax.training.cohort import Cohort, patient_of
+from acsnet_jax.training.cohort import Cohort
 from acsnet_jax.training.datasets import mask_dataset
 from acsnet_jax.training.latent_space import LatentOptions, fit_latent_space
 from acsnet_jax.training.loop import train_and_evaluate

@@ -19,6 +19,8 @@ import numpy as np
 from jaxtyping import Bool
 from scipy import stats
 
+from acsnet_jax.io.stack import patient_of
+
 Structure = Literal["enhancement", "core", "myocardium", "lv"]
 VolumeStructure = Literal["enhancement", "core", "gray_zone", "myocardium", "lv"]
 Reference = Literal["drawn", "cleaned"]
@@ -292,7 +294,7 @@ def summarise(values: Iterable[tuple[str, float | None]]) -> Summary:
         n += 1
         if value is not None:
             counted += 1
-            by_patient[scan_id].append(value)
+            by_patient[patient_of(scan_id)].append(value)
     if not by_patient:
         return Summary(None, None, None, None, 0, 0, n)
     means = np.array([np.mean(own) for own in by_patient.values()])

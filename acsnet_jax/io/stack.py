@@ -53,6 +53,15 @@ def safe_id(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-") or "scan"
 
 
+def patient_of(scan_id: str) -> str:
+    """Whose scan it is: the ``sub-LABEL`` with which BIDS begins a name, else the id itself.
+
+    References:
+        Brain Imaging Data Structure, entities: ``sub-12_ses-1``, ``sub-12_ses-2``.
+    """
+    return scan_id.partition("_")[0] if scan_id.startswith("sub-") else scan_id
+
+
 def one_line(text: Any) -> str:
     """``text`` on one line, for messages."""
     return " ".join(str(text).split())

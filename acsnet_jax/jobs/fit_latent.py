@@ -7,6 +7,7 @@ import pathlib
 from acsnet_jax import bundle, latent, report
 from acsnet_jax.correction import CorrectionOptions
 from acsnet_jax.files import write_json
+from acsnet_jax.io.stack import patient_of
 from acsnet_jax.pipeline import Inference
 from acsnet_jax.training import cohort as cohorts
 from acsnet_jax.training.assembly import coders, make_bundle, train_dimension
@@ -64,7 +65,7 @@ def select(
     Raises:
         InputError: more folds than patients, before anything is trained.
     """
-    patients = len({scan.id for scan in cohort.train})
+    patients = len({patient_of(scan.id) for scan in cohort.train})
     if not 2 <= selection.folds <= patients:
         raise InputError(
             f"config.selection.folds is {selection.folds}, and there are {patients} training "

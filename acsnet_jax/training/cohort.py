@@ -2,7 +2,6 @@
 
 import dataclasses
 import pathlib
-import re
 from collections.abc import Sequence, Set
 from typing import Any, Literal, NamedTuple
 
@@ -12,7 +11,7 @@ from acsnet_jax.files import RESTORE, read_record, write_json
 from acsnet_jax.io import Format, SliceOrder, read_cohort
 from acsnet_jax.io.label_sets import parse_label_map
 from acsnet_jax.io.pseudonym import key_file
-from acsnet_jax.io.stack import check_finite
+from acsnet_jax.io.stack import check_finite, patient_of
 from acsnet_jax.synthesis.cine_to_lge import cine_to_lge
 from acsnet_jax.synthesis.phantom import make_cohort
 from acsnet_jax.training.distributed import is_first
@@ -22,7 +21,6 @@ from acsnet_jax.types import InputError, Label, Modality, Scan
 _TRAINED = ("checkpoints", "lv", "myo", "autoencoder", "networks")
 """What lies beside a ``split.json`` once networks were trained."""
 
-_SUBJECT = re.compile("sub-[A-Za-z0-9]+(?=_|$)")
 _REFERENCES = 20  # phantoms that lend cine scans their histogram
 _OTHER_SEED = 2**20  # added, so that they are no patients of a cohort of phantoms
 
@@ -155,7 +153,7 @@ def load(data: CohortOptions, workdir: pathlib.Path) -> Cohort:
 
     Raises:
         InputError: a folder is missing, a scan is bad, fewer than two patients are labelled, or
-            ``split.json`` belongs to another cohort.
+            ``split.json`` belongs to another cohort or has one patient on both sides.
     """
     spill = Spill(workdir, data.memory_gb)
     scans, extra = read_labelled(data, workdir, spill)
@@ -203,18 +201,6 @@ def read_labelled(
                 "cohort of cine scans: give LGE with --config.data.root"
             )
     return scans, cine
-
-
-def patient_of(scan_id: str) -> str:
-    """Whose scan it is: the ``sub-LABEL`` with which BIDS begins a name, else the id itself.
-
-    So the scans of one patient, LGE or cine, first or later, are held out together.
-
-    References:
-        Brain Imaging Data Structure, entities: ``sub-12_ses-1``, ``sub-12_ses-2``.
-    """
-    subject = _SUBJECT.match(scan_id)
-    return subject[0] if subject else scan_id
 
 
 def of_others(scans: list[Scan], held_out: Set[str]) -> list[Scan]:
@@ -338,6 +324,12 @@ def _held_out(scans: list[Scan], data: CohortOptions, workdir: pathlib.Path) -> 
         known = read_division(path)
         if sorted([*known.train, *known.test]) != ids:
             raise InputError(f"{path} divides another cohort: use another --workdir")
+        twice = {*map(patient_of, known.train)} & {*map(patient_of, known.test)}
+        if twice:
+            raise InputError(
+                f"{path} trains on one scan of {min(twice)} and holds out another: train anew in "
+                "another --workdir"
+            )
         return set(known.test)
     trained = [name for name in _TRAINED if (workdir / name).exists()]
     if trained:

@@ -24,10 +24,11 @@ from acsnet_jax.anatomy.cleanup import CleanupWeights
 from acsnet_jax.clinical import Calibration, ScarRule, fit_calibration, interval_case
 from acsnet_jax.correction import Corrector
 from acsnet_jax.files import AGAIN, RESTORE, read_arrays, read_json, write_arrays, write_json
+from acsnet_jax.io.stack import patient_of
 from acsnet_jax.models import Delineate, Encode, Ensemble, Localise, ResUNet
 from acsnet_jax.pipeline import Bundle, Inference, segment_or_nothing
 from acsnet_jax.preprocess.stages import InputSpec
-from acsnet_jax.training.cohort import Cohort, fingerprints, of_others, patient_of, with_cine
+from acsnet_jax.training.cohort import Cohort, fingerprints, of_others, with_cine
 from acsnet_jax.training.latent_space import fit_max_change
 from acsnet_jax.training.runs import as_network_of, load_run
 from acsnet_jax.training.scar_fit import RuleGrid, ScarCase, fit_scar_rule, scar_case

@@ -20,10 +20,11 @@ from acsnet_jax import anatomy, latent
 from acsnet_jax.bundle import Latent
 from acsnet_jax.correction.check import as_leaves
 from acsnet_jax.files import AGAIN, read_arrays, write_arrays, write_text
+from acsnet_jax.io.stack import patient_of
 from acsnet_jax.metrics import dice
 from acsnet_jax.preprocess.grid import make_grid, to_working
 from acsnet_jax.preprocess.stages import InputSpec
-from acsnet_jax.training.cohort import Cohort, patient_of
+from acsnet_jax.training.cohort import Cohort
 from acsnet_jax.training.datasets import mask_dataset
 from acsnet_jax.types import InputError, Label, Scan
 

@@ -101,6 +101,15 @@ def scan_score(scan_id, dice, *, modality: Modality = "lge", population=True, lo
     )
 
 
+def test_scans_of_one_patient_are_averaged_before_candidates_are_compared():
+    only = Candidate(16, 2, 0.0)
+    names = ("sub-1_acq-lge", "sub-1_acq-cine", "sub-2_acq-lge")
+    scores = [scan_score(*one) for one in zip(names, (0.8, 0.6, 0.9), strict=True)]
+    study = compare_autoencoders({only: [FoldScore(0.5, scores)]})
+    assert study.patients == 2
+    assert study.scores[0].corrected_dice.mean == pytest.approx(0.8)
+
+
 def test_a_candidate_is_summed_over_folds_and_averaged_over_patients():
     good, bad = Candidate(16, 2, 0.0), Candidate(8, 2, 0.0)
     found = {

@@ -7,9 +7,9 @@ import pytest
 import rings
 
 from acsnet_jax.evaluation.cross_validation import CrossValidation, divide, judge
+from acsnet_jax.io.stack import patient_of
 from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.synthesis.phantom import make_cohort
-from acsnet_jax.training.cohort import patient_of
 from acsnet_jax.types import InputError, Label
 
 SPEC = InputSpec(myo_spacing_mm=rings.SPACING, mask_size=rings.SIZE)

@@ -60,6 +60,12 @@ def test_a_patient_counts_once_however_many_slices():
     assert (summary.patients, summary.counted, summary.n) == (2, 4, 4)
 
 
+def test_scans_of_one_patient_count_once():
+    summary = summarise([("sub-1_ses-1", 0.5), ("sub-1_ses-2", 0.7), ("sub-2", 0.9)])
+    assert summary.mean == pytest.approx(0.75)
+    assert (summary.patients, summary.counted) == (2, 3)
+
+
 def test_the_interval_covers_the_mean_of_small_groups_as_often_as_it_says():
     """Over many groups of five normal patients: 95% of the intervals hold the mean, 0."""
     rng = np.random.default_rng(0)
