@@ -13,6 +13,7 @@ from acsnet_jax.training import cohort as cohorts
 from acsnet_jax.training.latent_space import LatentOptions
 from acsnet_jax.training.loop import beginning
 from acsnet_jax.training.runs import run_config
+from acsnet_jax.training.same_run import check_inputs
 from acsnet_jax.training.settings import Config, from_config
 from acsnet_jax.types import InputError
 
@@ -28,7 +29,7 @@ def select_autoencoder(config: Config, workdir: pathlib.Path) -> None:
 
     Raises:
         InputError: no run of an autoencoder with its division, too few patients, or `workdir` holds
-            a comparison of another config, run or division.
+            a comparison of another config, run, division or data.
     """
     run = pathlib.Path(config.run)
     trained = run_config(run)
@@ -48,6 +49,7 @@ def select_autoencoder(config: Config, workdir: pathlib.Path) -> None:
     with beginning(ml_collections.ConfigDict(kept), workdir):
         cohort = cohorts.load(from_config(cohorts.CohortOptions, trained.data), division)
         folds = divide(cohort.train, validation)
+        check_inputs(cohorts.digests(cohort.train), workdir / "inputs.json")
     study = cross_validate(
         trained,
         folds,

@@ -1,8 +1,9 @@
 """Which scans are trained on and which are held out: by patient, seeded, written down."""
 
 import dataclasses
+import hashlib
 import pathlib
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -143,6 +144,20 @@ class Cohort:
 def fingerprints(*cohorts: Sequence[Scan]) -> list[str]:
     """Of scans that something was trained on, for its bundle to tell; see `Scan.fingerprint`."""
     return sorted({scan.fingerprint for scans in cohorts for scan in scans})
+
+
+def digests(scans: Iterable[Scan]) -> dict[str, str]:
+    """SHA-256 of all that a training or a judgement takes from each scan, for `check_inputs`."""
+    return {f"{scan.modality} {scan.id}": _digest(scan) for scan in scans}
+
+
+def _digest(scan: Scan) -> str:
+    told = (scan.oriented, scan.has_enhancement, scan.window, scan.signal_zero)
+    found = hashlib.sha256(f"{scan.digest} {told}".encode())
+    found.update(scan.labelled.tobytes())
+    if scan.labels is not None:
+        found.update(scan.labels.tobytes())
+    return found.hexdigest()
 
 
 def load(data: CohortOptions, workdir: pathlib.Path) -> Cohort:

@@ -10,11 +10,13 @@ Pretraining sees cine scans alone, made LGE-like by phantoms, and is shared. Sta
 """
 
 import dataclasses
+import hashlib
 import logging
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import PyTree
 from tqdm import tqdm
@@ -28,9 +30,10 @@ from acsnet_jax.io.stack import patient_of
 from acsnet_jax.models import Delineate, Encode, Ensemble, Localise, ResUNet
 from acsnet_jax.pipeline import Bundle, Inference, segment_or_nothing
 from acsnet_jax.preprocess.stages import InputSpec
-from acsnet_jax.training.cohort import Cohort, fingerprints, of_others, with_cine
+from acsnet_jax.training.cohort import Cohort, digests, fingerprints, of_others, with_cine
 from acsnet_jax.training.latent_space import fit_max_change
 from acsnet_jax.training.runs import as_network_of, load_run
+from acsnet_jax.training.same_run import check_inputs
 from acsnet_jax.training.scar_fit import RuleGrid, ScarCase, fit_scar_rule, scar_case
 from acsnet_jax.training.settings import Config, from_config
 from acsnet_jax.training.spill import Spill
@@ -123,12 +126,12 @@ class FoldNetworks:
         cine: labelled cine scans, for training alone.
         corrector: stage 3.
         dealt: ids of the patients of each fold, see `deal`.
-        folder: gets ``folds.json``, ``pretraining/``, ``networks/`` and ``inner/``. What is there
-            is not done again, and a training that stopped goes on.
+        folder: gets ``folds.json``, ``inputs.json``, ``pretraining/``, ``networks/`` and
+            ``inner/``. What is there is not done again, and a training that stopped goes on.
 
     Raises:
-        InputError: `folder` has folds of other patients, or stage 3 works at another spacing or
-            size than the config.
+        InputError: `folder` has folds of other patients, or was begun with other images, labels or
+            stage 3; or stage 3 works at another spacing or size than the config.
     """
 
     config: Config
@@ -155,6 +158,8 @@ class FoldNetworks:
         if path.exists() and read_json(path, fix=RESTORE) != self.dealt:
             raise InputError(f"{path} has folds of other patients; use another --workdir")
         write_json(self.dealt, path)
+        inputs = {**digests([*self.scans, *self.cine]), "stage 3": _digest(stage3)}
+        check_inputs(inputs, self.folder / "inputs.json")
 
     @property
     def spec(self) -> InputSpec:
@@ -317,6 +322,12 @@ def ruled(inference: Inference, score: dict[str, Any]) -> Inference:
     """With the rule of a score."""
     names = [field.name for field in dataclasses.fields(ScarRule)]
     return dataclasses.replace(inference, **{name: score[name] for name in names})
+
+
+def _digest(stage3: Corrector) -> str:
+    """Of what it takes for plausible, and of the shapes that its autoencoder gave it."""
+    leaves = jax.tree.leaves((stage3.thresholds, stage3.population))
+    return hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in leaves)).hexdigest()
 
 
 def _name(left_out: LeftOut) -> str:

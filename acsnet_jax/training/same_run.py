@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ml_collections
@@ -73,6 +73,31 @@ def check_samples(dataset: Dataset, workdir: pathlib.Path, seen: Sequence[str]) 
             f"{workdir}: the run began with other training samples ({then['samples']} then, "
             f"{now['samples']} now): an image, a label or a scan of the cohort changed since, or a "
             "newer library prepares them otherwise; restore it, or use another --workdir"
+        )
+
+
+def check_inputs(inputs: Mapping[str, str], path: pathlib.Path) -> None:
+    """Hold what a study works on against what it began with; write down what that is.
+
+    A study of before there was this record goes on with what there is.
+
+    Args:
+        inputs: a digest of each, by its name.
+        path: of the record.
+
+    Raises:
+        InputError: something changed, came or went since; names it.
+    """
+    if not path.exists():
+        write_json(dict(inputs), path)
+        return
+    then = read_record(path, dict, fix=RESTORE)
+    changed = [name for name in sorted({*then, *inputs}) if then.get(name) != inputs.get(name)]
+    if changed:
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        raise InputError(
+            f"{path.parent} began with other data: {changed[0]}{more} changed since; restore what "
+            "was, or use another --workdir"
         )
 
 

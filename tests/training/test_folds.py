@@ -2,12 +2,14 @@ import dataclasses
 
 import numpy as np
 import pytest
+from rings import make_corrector
 
 from acsnet_jax.files import write_arrays
 from acsnet_jax.training import folds as fold_networks
-from acsnet_jax.training.folds import check_enhancement, deal, pretraining_cine
+from acsnet_jax.training.folds import FoldNetworks, check_enhancement, deal, pretraining_cine
 from acsnet_jax.training.scar_fit import scar_case
 from acsnet_jax.types import InputError, Label
+from configs import crossvalidate
 
 
 @pytest.fixture
@@ -34,6 +36,32 @@ def test_every_patient_is_in_one_fold_and_every_fold_has_its_share_of_scar(scans
     assert len(healthy) == 4
     for fold in folds:
         assert len(fold) == 3 and len(healthy & set(fold)) == 1
+
+
+def test_a_study_goes_on_with_the_data_that_it_began_with_alone(scans, tmp_path):
+    corrector = make_corrector()
+    config = crossvalidate.get_config()
+    config.spec.mask_size, config.spec.myo_spacing_mm = corrector.size, corrector.spacing_mm
+    dealt = deal(scans, 3, 0)
+
+    def again(scans=scans, corrector=corrector):
+        return FoldNetworks(config, scans, [], corrector, dealt, tmp_path)
+
+    again()
+    again()
+    labels = scans[1].labels.copy()
+    labels[0, 0, 0] = Label.ENHANCEMENT
+    image = scans[2].image.copy()
+    image[0, 0, 0] += 1
+    for changed in (scans[1].replace(labels=labels), scans[2].replace(image=image)):
+        with pytest.raises(InputError, match=f"began with other data: lge {changed.id} changed"):
+            again([changed if one.id == changed.id else one for one in scans])
+    stricter = corrector.thresholds._replace(gap_max_deg=np.float32(1))
+    with pytest.raises(InputError, match="stage 3 changed since.*--workdir"):
+        again(corrector=dataclasses.replace(corrector, thresholds=stricter))
+    (tmp_path / "inputs.json").write_text("{")
+    with pytest.raises(InputError, match=r"inputs\.json"):
+        again()
 
 
 def test_all_scans_of_a_patient_are_in_one_fold(scans):
