@@ -72,17 +72,17 @@ def cross_validate_system(networks: FoldNetworks) -> list[Fold]:
     return [_held_out(networks, index) for index in folds]
 
 
-def save_system(networks: FoldNetworks, *, seen: Sequence[str] = ()) -> None:
+def save_system(networks: FoldNetworks, *, seen: Sequence[str] | None = ()) -> None:
     """Write the system that comes out of a cross-validation to ``bundle/``, if it is not there.
 
     Args:
         networks: trained ones of a cross-validation.
-        seen: fingerprints of the scans that stage 3 was trained on.
+        seen: fingerprints of the scans that stage 3 was trained on; None if nobody knows them.
     """
     folder = networks.folder / "bundle"
     if not folder.exists():
         counts = {"lge": len(networks.scans), "cine": len(networks.cine)}
-        networks.save_bundle(folder, networks.singles, {"scans": counts, "seen": list(seen)})
+        networks.save_bundle(folder, networks.singles, {"scans": counts, "seen": seen})
 
 
 def _held_out(networks: FoldNetworks, index: int) -> Fold:

@@ -59,8 +59,9 @@ def crossvalidate(config: Config, workdir: pathlib.Path) -> None:
         config=config.to_dict(),
     )
     _LOG.info("open %s; what is left is the bundle with its intervals", path)
-    stage3 = bundles.provenance(config.corrector or prior.SHIPPED)
-    save_system(networks, seen=scans_seen(stage3) or [])
+    # the prior that ships has seen phantoms alone
+    seen = scans_seen(bundles.provenance(config.corrector)) if config.corrector else []
+    save_system(networks, seen=seen)
     _LOG.info("done")
 
 

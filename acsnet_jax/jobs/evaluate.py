@@ -135,8 +135,7 @@ def write_study(
     report.write_agreement(agreements, workdir)
     report.write_burden(patients, workdir)
     report.write_gate(gate, workdir)
-    if coverage:
-        report.write_coverage(coverage, workdir)
+    report.write_coverage(coverage, workdir)
     report.write_csv(report.slices_table(records.slices), workdir / "slices.csv")
     write_json([one._asdict() for one in certificates], workdir / "certificates.json")
     write_json({number.name: number.record() for number in numbers}, workdir / "summary.json")

@@ -139,14 +139,14 @@ def _check_same(config: Config, workdir: pathlib.Path) -> None:
         InputError: `workdir` holds those of others.
     """
     settings = {"bundle": bundles.digest(config.bundle)}
-    settings |= {name: config[name] for name in _DECIDING}
+    settings |= {name: config[name] for name in (*_DECIDING, "dicom")}
     settings = json.loads(json.dumps(settings, default=lambda node: node.to_dict()))
     path = workdir / SETTINGS_FILE
     if not path.exists():
         write_json(settings, path)
         return
     before = read_json(path, fix=RESTORE)
-    known = before if isinstance(before, dict) else {}
+    known = {"dicom": True, **before} if isinstance(before, dict) else {}  # as was the default
     differ = [name for name in settings if known.get(name) != settings[name]]
     if differ:
         raise InputError(

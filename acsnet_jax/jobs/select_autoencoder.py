@@ -33,8 +33,10 @@ def select_autoencoder(config: Config, workdir: pathlib.Path) -> None:
     """
     run = pathlib.Path(config.run)
     trained = run_config(run)
-    if trained.task != "autoencoder":
-        raise InputError(f"{run} trained {trained.task!r}; give the run of an autoencoder")
+    if trained.get("task") != "autoencoder":
+        raise InputError(
+            f"{run} is no run of an autoencoder: give one, such as autoencoder/ in a study's folder"
+        )
     division = cohorts.division_folder(run)
     if division is None:
         raise InputError(

@@ -82,7 +82,14 @@ def coverage_csv(records: Sequence[CoverageRecord]) -> TextTable:
 
 
 def write_coverage(records: Sequence[CoverageRecord], folder: pathlib.Path) -> None:
-    """Write ``intervals.md`` for readers and ``intervals.csv``, a row a patient and feature."""
-    write_csv(coverage_csv(records), folder / "intervals.csv")
-    table = COVERAGE_CAPTION, coverage_text(coverage_rows(records))
-    write_text(captioned([table]), folder / "intervals.md")
+    """Write ``intervals.md`` for readers and ``intervals.csv``, a row a patient and feature.
+
+    Without any records, such files of before are removed.
+    """
+    table, text = folder / "intervals.csv", folder / "intervals.md"
+    if not records:
+        for path in (table, text):
+            path.unlink(missing_ok=True)
+        return
+    write_csv(coverage_csv(records), table)
+    write_text(captioned([(COVERAGE_CAPTION, coverage_text(coverage_rows(records)))]), text)

@@ -261,7 +261,8 @@ class FoldNetworks:
         Args:
             folder: must not exist.
             members: trainings that left one fold out.
-            training: what stage 3 was made of, and whatever else there is to tell.
+            training: what stage 3 was made of, and whatever else there is to tell. Where nobody
+                knows what it has seen (``seen`` is None), the bundle does not tell either.
         """
         scores = self.rule_scores([one for fold in members for one in self.cases(fold, fold[0])])
         inference = ruled(self.inference(self.scans), scores[0])
@@ -271,8 +272,10 @@ class FoldNetworks:
         ]
         stage3, encode = self.corrector, self.corrector.encode
         assert isinstance(encode, Encode)
-        seen = {*fingerprints(self.scans, self.cine), *training.get("seen", [])}
-        told = {"folds": len(self.dealt), "scar_rules": scores, "seen": sorted(seen)}
+        seen = training.get("seen", [])
+        if seen is not None:
+            seen = sorted({*fingerprints(self.scans, self.cine), *seen})
+        told = {"folds": len(self.dealt), "scar_rules": scores, "seen": seen}
         bundles.save(
             folder,
             {**first, "autoencoder": as_network_of(encode.model, encode.variables)},

@@ -1,6 +1,7 @@
 """`train_and_evaluate`: the only orchestrator of a training run."""
 
 import contextlib
+import dataclasses
 import logging
 import math
 import pathlib
@@ -140,7 +141,8 @@ def _train_and_evaluate(
                     check_finite(settings.task, state)
                     checkpoints.save(state)
     if cohort.test:
-        _evaluate(settings, task, on_one_device(state), cohort.test, workdir)
+        exact = dataclasses.replace(task, model=settings.model)  # whatever it was trained in
+        _evaluate(settings, exact, on_one_device(state), cohort.test, workdir)
     return state
 
 

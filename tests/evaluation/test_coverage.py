@@ -74,3 +74,5 @@ def test_tables_are_written_for_readers_and_for_programs(tmp_path):
     assert len(lines) == 1 + len(records)
     text = (tmp_path / "intervals.md").read_text()
     assert "Infarct of the LV's mass (%)" in text and "33%" in text and "nine of ten" in text
+    write_coverage([], tmp_path)
+    assert not list(tmp_path.iterdir())

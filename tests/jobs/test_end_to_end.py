@@ -286,6 +286,9 @@ def test_one_bad_scan_does_not_stop_the_others(predicted, tmp_path):
         predict(config, tmp_path / "out")
     (folder,) = (tmp_path / "out").glob("scan-*")
     assert (folder / "report.html").is_file() and not list(folder.glob("*.dcm"))
+    config.dicom = True
+    with pytest.raises(InputError, match=r"results of others \(dicom differ\)"):
+        predict(config, tmp_path / "out")
 
 
 def test_a_prepared_cohort_is_read_back(tmp_path, capsys):

@@ -14,6 +14,7 @@ from acsnet_jax.jobs.select_autoencoder import select_autoencoder
 from acsnet_jax.training.cohort import load
 from acsnet_jax.training.settings import settings_of
 from acsnet_jax.types import InputError
+from configs import quickstart
 from configs import select_autoencoder as default
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("standard_promotion")]
@@ -162,11 +163,19 @@ def test_another_config_is_refused_by_its_key(run, selected):
         select_autoencoder(config, selected[0])
 
 
+def test_the_folder_of_a_whole_study_is_no_run_of_an_autoencoder(tmp_path):
+    write_json(quickstart.get_config().to_dict(), tmp_path / "config.json")
+    config = default.get_config()
+    config.run = str(tmp_path)
+    with pytest.raises(InputError, match="is no run of an autoencoder: give one"):
+        select_autoencoder(config, tmp_path / "selection")
+
+
 @pytest.mark.parametrize(
     ("name", "change", "words"),
     [
         ("config.json", {"seed": 5}, r"\(trained\.seed differ\)"),
-        ("config.json", {"task": "lv"}, "trained 'lv'; give the run of an autoencoder"),
+        ("config.json", {"task": "lv"}, "is no run of an autoencoder: give one"),
         ("split.json", {"test": ["x"]}, r"\(held_out differ\)"),
     ],
 )

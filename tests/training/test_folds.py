@@ -57,7 +57,7 @@ def test_a_study_goes_on_with_the_data_that_it_began_with_alone(scans, tmp_path)
         with pytest.raises(InputError, match=f"began with other data: lge {changed.id} changed"):
             again([changed if one.id == changed.id else one for one in scans])
     stricter = corrector.thresholds._replace(gap_max_deg=np.float32(1))
-    with pytest.raises(InputError, match="stage 3 changed since.*--workdir"):
+    with pytest.raises(InputError, match=r"stage 3 changed since.*--workdir"):
         again(corrector=dataclasses.replace(corrector, thresholds=stricter))
     (tmp_path / "inputs.json").write_text("{")
     with pytest.raises(InputError, match=r"inputs\.json"):

@@ -13,6 +13,7 @@ import sys
 import time
 
 import jax
+import jax.numpy as jnp
 import matplotlib.image
 import numpy as np
 import pytest
@@ -179,6 +180,14 @@ def test_stage_2_learns_no_reflow_by_option(cohort, tmp_path):
     held_out = json.loads((tmp_path / "held_out.json").read_text())
     assert held_out.keys() == {"slices", "dice_0", "dice_1", "dice_2"}
     assert as_network(*load_run(tmp_path)).sizes["outputs"] == 3
+
+
+def test_held_out_patients_are_looked_at_in_full_precision(cohort, tmp_path, monkeypatch):
+    used = []
+    monkeypatch.setattr(loop, "_evaluate", lambda settings, task, *_: used.append(task.model.dtype))
+    changes = {"optimisation.compute": "bfloat16", "optimisation.epochs": 1}
+    loop.train_and_evaluate(make_config("lv", **changes), tmp_path, cohort=cohort)
+    assert used == [jnp.float32]
 
 
 def test_an_unfinished_run_is_read_with_a_warning(runs, tmp_path, caplog, monkeypatch):
