@@ -6,6 +6,7 @@ same). Infarcts hold their no-reflow. Shares lie in [0, 1]. Pathologies are what
 owner says of a patient; where none is said, whether the expert drew scar.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -141,27 +142,22 @@ def patient_records(
         gate: of the same, or none.
     """
     verdicts: dict[str, Verdict] = {one.scan_id: one.judgement.verdict for one in gate}
-    pairs = volume_pairs(challenge, volumes=volumes)
-    records = []
-    for segmentation in segmentations:
-        scan = segmentation.scan
-        judged: dict[str, ChallengeRecord] = {
-            one.structure: one for one in challenge if one.scan_id == scan.id
-        }
-        records.append(
-            PatientRecord(
-                burden_of(scan.id, judged, pathology=scan.provenance.pathology),
-                judged,
-                {
-                    structure: pair
-                    for structure, own in pairs
-                    for pair in own
-                    if pair.scan_id == scan.id
-                },
-                verdicts.get(scan.id),
-            )
+    judged: dict[str, dict[str, ChallengeRecord]] = defaultdict(dict)
+    for record in challenge:
+        judged[record.scan_id][record.structure] = record
+    measured: dict[str, dict[str, VolumePair]] = defaultdict(dict)
+    for structure, pairs in volume_pairs(challenge, volumes=volumes):
+        for pair in pairs:
+            measured[pair.scan_id][structure] = pair
+    return [
+        PatientRecord(
+            burden_of(scan.id, judged[scan.id], pathology=scan.provenance.pathology),
+            judged[scan.id],
+            measured[scan.id],
+            verdicts.get(scan.id),
         )
-    return records
+        for scan in (segmentation.scan for segmentation in segmentations)
+    ]
 
 
 def decisions(burdens: Sequence[Burden]) -> list[Decision]:

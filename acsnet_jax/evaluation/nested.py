@@ -94,13 +94,13 @@ def _held_out(networks: FoldNetworks, index: int) -> Fold:
         scores = networks.rule_scores(cases)
         _LOG.info("fold %d: %s", index + 1, scores[0])
         write_json(scores, rule_path)
+    inference = _inference(networks, index)
     if not _calibration_path(networks, index).exists():
         judged = [(_pair(index, other), other) for other in _partners(networks, index)]
-        calibration = networks.calibrate(judged, _inference(networks, index))
+        calibration = networks.calibrate(judged, inference)
         write_json(calibration._asdict(), _calibration_path(networks, index))
     paths = {rule_path.with_name(f"{scan.id}.npz"): scan for scan in networks.of(index)}
     missing = {path: scan for path, scan in paths.items() if not path.exists()}
-    inference = _inference(networks, index)
     if missing:
         bundle = networks.bundle(_unseen(networks, index), inference)
         progress = tqdm(missing.items(), desc=f"fold {index + 1}", unit="scan", disable=None)
