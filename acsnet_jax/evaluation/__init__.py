@@ -44,6 +44,7 @@
 - `Evaluation`: the records of many scans.
 - `evaluate`: segmentations against expert labels.
 - `evaluate_scan`: one of them.
+- `merged`: the records of several evaluations in one.
 - `LOCATIONS`: apex, middle, base.
 - `STRUCTURES`: LV, myocardium, enhancement, core scar.
 - `ScarShare`: enhancement over myocardium of one patient.
@@ -112,7 +113,7 @@ from acsnet_jax.evaluation.estimates import Estimate
 from acsnet_jax.evaluation.gate_study import GateRecord, Ranking, gate_records, rankings
 from acsnet_jax.evaluation.headline import Number, Targets, headline_numbers
 from acsnet_jax.evaluation.held_out import load_held_out, trained_on
-from acsnet_jax.evaluation.records import Evaluation, evaluate, evaluate_scan
+from acsnet_jax.evaluation.records import Evaluation, evaluate, evaluate_scan, merged
 from acsnet_jax.evaluation.summary import (
     LOCATIONS,
     STRUCTURES,
@@ -193,6 +194,7 @@ __all__ = [
     "intraclass",
     "load_held_out",
     "locations",
+    "merged",
     "patient_presence",
     "patient_records",
     "predict_slices",

@@ -83,11 +83,15 @@ def evaluate_scan(segmentation: Segmentation, inference: Inference) -> Evaluatio
 
 def evaluate(segmentations: Iterable[Segmentation], inference: Inference) -> Evaluation:
     """Records of several scans together; see `evaluate_scan`."""
+    return merged(evaluate_scan(segmentation, inference) for segmentation in segmentations)
+
+
+def merged(parts: Iterable[Evaluation]) -> Evaluation:
+    """Records of several evaluations in one, such as those of the folds of a cross-validation."""
     records = Evaluation([], [])
-    for segmentation in segmentations:
-        one = evaluate_scan(segmentation, inference)
-        records.slices.extend(one.slices)
-        records.volumes.extend(one.volumes)
+    for part in parts:
+        records.slices.extend(part.slices)
+        records.volumes.extend(part.volumes)
     return records
 
 

@@ -39,11 +39,9 @@ def crossvalidate(config: Config, workdir: pathlib.Path) -> None:
         dealt = deal(scans, config.folds, config.seed, least=3)
         networks = FoldNetworks(config, scans, cine, corrector, dealt, workdir)
     folds = cross_validate_system(networks)
-    records = evaluation.Evaluation([], [])
-    for fold in folds:
-        found = evaluation.evaluate(fold.segmentations, fold.inference)
-        records.slices.extend(found.slices)
-        records.volumes.extend(found.volumes)
+    records = evaluation.merged(
+        evaluation.evaluate(fold.segmentations, fold.inference) for fold in folds
+    )
     segmentations = [one for fold in folds for one in fold.segmentations]
     calibrations = [fold.calibration for fold in folds for _ in fold.segmentations]
     path = write_study(

@@ -146,7 +146,8 @@ def _check_same(config: Config, workdir: pathlib.Path) -> None:
         write_json(settings, path)
         return
     before = read_json(path, fix=RESTORE)
-    known = {"dicom": True, **before} if isinstance(before, dict) else {}  # as was the default
+    # an older folder does not say whether it has DICOM
+    known = {"dicom": config.dicom, **before} if isinstance(before, dict) else {}
     differ = [name for name in settings if known.get(name) != settings[name]]
     if differ:
         raise InputError(

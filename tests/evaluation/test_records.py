@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from acsnet_jax.clinical import clean_enhancement, core_scar
-from acsnet_jax.evaluation.records import evaluate, evaluate_scan
+from acsnet_jax.evaluation.records import evaluate, evaluate_scan, merged
 from acsnet_jax.metrics import hausdorff_mm
 from acsnet_jax.pipeline import Inference
 from acsnet_jax.types import InputError
@@ -91,3 +91,10 @@ def test_an_experts_scar_that_is_cleaned_like_ours_has_no_bias(make_segmentation
     assert sum(bias[name, "drawn"] for name in ("core", "gray_zone")) == pytest.approx(
         bias["enhancement", "drawn"]
     )
+
+
+def test_folds_are_judged_together_as_one_by_one(make_segmentation):
+    one, other = make_segmentation("a"), make_segmentation("b")
+    whole = evaluate([one, other], Inference())
+    assert whole == merged([evaluate([one], Inference()), evaluate([other], Inference())])
+    assert [record.scan_id for record in whole.volumes[:1] + whole.volumes[-1:]] == ["a", "b"]
