@@ -77,13 +77,13 @@ class GateLimits:
         contrast: at least.
     """
 
-    wall_confidence: float = 0.873
-    scar_confidence: float = 0.661
-    left_out_ml: float = 2.4
-    changed_share: float = 0.009
+    wall_confidence: float = 0.867
+    scar_confidence: float = 0.629
+    left_out_ml: float = 0.8
+    changed_share: float = 0.012
     lost_share: float = 0.0
-    shift_mm: float = 4.1
-    contrast: float = 1.18
+    shift_mm: float = 4.2
+    contrast: float = 1.14
 
 
 class Judgement(NamedTuple):
