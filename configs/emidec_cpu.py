@@ -28,6 +28,7 @@ def get_config() -> Config:
             "mask_size": 96,  # 144 mm: room for the largest heart, and half the work of 128
             "context": 1,  # a scar goes on in the next slice, and so does a wall
             "scaling": "percentile",  # EMIDEC is phase-sensitive: its zero is not 0
+            "no_reflow": True,  # EMIDEC's experts drew it, and it is infarct; see docs/training.md
         },
         networks={
             "lv": {

@@ -43,7 +43,7 @@ from acsnet_jax.training.sharding import (
 from acsnet_jax.training.spill import Spill
 from acsnet_jax.training.state import TrainState, create, started_from
 from acsnet_jax.training.steps import as_batch, eval_step
-from acsnet_jax.types import InputError, Scan
+from acsnet_jax.types import InputError, Label, Scan
 
 _LOG = logging.getLogger(__name__)
 
@@ -149,6 +149,8 @@ def _train_and_evaluate(
 def _check_told(settings: RunSettings, dataset: datasets.Dataset, scans: list[Scan]) -> None:
     """Refuse an output of stage 2 of which no sample tells: it would stay as it began, random.
 
+    Where enhancement was drawn and no-reflow nowhere, the output learns to stay silent: a warning.
+
     Raises:
         InputError: no expert told enhancement, or none on LGE for no-reflow.
     """
@@ -160,10 +162,18 @@ def _check_told(settings: RunSettings, dataset: datasets.Dataset, scans: list[Sc
             "no label of the training cohort holds enhancement (3 or 4), which stage 2 learns: say "
             "what the values mean with config.data.label_map, or add a cohort that has it"
         )
-    if not told[-1] and any(scan.modality == "lge" for scan in scans):
+    lge = [scan for scan in scans if scan.modality == "lge"]
+    if not (lge and settings.spec.no_reflow):
+        return
+    if not told[2]:
         raise InputError(
             "no label of the training LGE holds enhancement, and so none tells no-reflow: leave "
             "out config.spec.no_reflow"
+        )
+    if not any(np.any(scan.labels == Label.NO_REFLOW) for scan in lge):
+        _LOG.warning(
+            "no label of the training LGE holds no-reflow (4): stage 2 learns never to tell it; "
+            "leave out config.spec.no_reflow"
         )
 
 

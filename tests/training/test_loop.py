@@ -27,8 +27,9 @@ from acsnet_jax.training.checkpoint import Checkpoints
 from acsnet_jax.training.cohort import Cohort
 from acsnet_jax.training.record import read
 from acsnet_jax.training.runs import as_network, load_run
+from acsnet_jax.training.settings import settings_of
 from acsnet_jax.training.sharding import data_mesh, replicated
-from acsnet_jax.types import InputError
+from acsnet_jax.types import InputError, Label
 from configs import autoencoder, lv, myo
 
 REPOSITORY = pathlib.Path(acsnet_jax.__file__).resolve().parent.parent
@@ -180,6 +181,26 @@ def test_stage_2_learns_no_reflow_by_option(cohort, tmp_path):
     held_out = json.loads((tmp_path / "held_out.json").read_text())
     assert held_out.keys() == {"slices", "dice_0", "dice_1", "dice_2"}
     assert as_network(*load_run(tmp_path)).sizes["outputs"] == 3
+
+
+def test_labels_that_hold_no_no_reflow_are_told_of(cohort, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("acsnet_jax"), "propagate", True)
+    lge = [scan for scan in cohort.train if scan.modality == "lge"]
+    assert any(np.any(scan.labels == Label.NO_REFLOW) for scan in lge)
+
+    def check(scans, no_reflow):
+        settings = settings_of(make_config("myo", **{"spec.no_reflow": no_reflow}))
+        loop._check_told(settings, loop.training_samples(settings, scans), scans)
+
+    plain = [
+        scan.replace(labels=np.minimum(scan.labels, Label.ENHANCEMENT).astype(np.uint8))
+        for scan in lge
+    ]
+    check(lge, no_reflow=True)
+    check(plain, no_reflow=False)
+    assert not caplog.records
+    check(plain, no_reflow=True)
+    assert "leave out config.spec.no_reflow" in caplog.text
 
 
 def test_held_out_patients_are_looked_at_in_full_precision(cohort, tmp_path, monkeypatch):
