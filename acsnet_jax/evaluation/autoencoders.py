@@ -14,8 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from acsnet_jax.evaluation.summary import Summary, summarise
-from acsnet_jax.io.stack import patient_of
+from acsnet_jax.evaluation.summary import Summary, means_by_patient, summarise
 from acsnet_jax.types import InputError, Modality
 
 
@@ -203,7 +202,7 @@ def compare_autoencoders(found: Mapping[Candidate, Sequence[FoldScore]]) -> Auto
     Raises:
         InputError: no patient was judged.
     """
-    dice = {candidate: _by_patient(_scans(folds)) for candidate, folds in found.items()}
+    dice = {candidate: _patients_dice(folds) for candidate, folds in found.items()}
     choice = choose(dice)
     return AutoencoderStudy(
         folds=len(found[choice.best]),
@@ -217,12 +216,10 @@ def _scans(folds: Iterable[FoldScore]) -> list[ScanScore]:
     return [scan for fold in folds for scan in fold.scans]
 
 
-def _by_patient(scans: Iterable[ScanScore]) -> list[float]:
+def _patients_dice(folds: Iterable[FoldScore]) -> list[float]:
     """Dice after the correction, a mean a patient."""
-    values: dict[str, list[float]] = {}
-    for scan in scans:
-        values.setdefault(patient_of(scan.scan_id), []).append(scan.corrected_dice)
-    return [float(np.mean(own)) for own in values.values()]
+    values = ((scan.scan_id, scan.corrected_dice) for scan in _scans(folds))
+    return [*means_by_patient(values).values()]
 
 
 def _score(candidate: Candidate, folds: Sequence[FoldScore]) -> CandidateScore:

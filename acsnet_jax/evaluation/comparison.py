@@ -4,9 +4,9 @@ Every number of a patient is that of the EMIDEC challenge (`acsnet_jax.evaluatio
 over the stack (1 where both are empty, 0 where one is), the Hausdorff distance (the diagonal of the
 stack where one is empty; where expert and tool are both empty, 0 if the other tool has a distance,
 so that what it makes up costs it something), volumes in mL. A difference is A less B in the same
-patient; both means beside it are of the same pairs. Its interval comes from resampled patients, its
-p-value from Wilcoxon's signed-rank test (two-sided, pairs without a difference left out), then
-Holm's over the structures of one measure.
+patient, averaged over the scans of one who has several; both means beside it are of the same pairs.
+Its interval comes from resampled patients, its p-value from Wilcoxon's signed-rank test (two-sided,
+pairs without a difference left out), then Holm's over the structures of one measure.
 
 References:
     Wilcoxon, Biometrics Bulletin 1, 1945. Holm, Scandinavian Journal of Statistics 6, 1979.
@@ -28,7 +28,8 @@ from acsnet_jax.evaluation.challenge import (
     ChallengeStructure,
 )
 from acsnet_jax.evaluation.estimates import Estimate, bootstrap, mean_over_patients
-from acsnet_jax.evaluation.summary import Summary, summarise
+from acsnet_jax.evaluation.summary import Summary, means_by_patient, summarise
+from acsnet_jax.io.stack import patient_of
 from acsnet_jax.types import InputError, Label
 
 ComparedMeasure = Literal[
@@ -265,7 +266,7 @@ def _row(
         for name, x in ours.items()
         if (pair := _pair(name, x, theirs[name], measure)) is not None
     ]
-    differences = np.array([x - y for _, x, y in pairs], np.float64)
+    differences = np.array([*means_by_patient((name, x - y) for name, x, y in pairs).values()])
     return ComparedRow(
         structure,
         measure,
@@ -275,8 +276,8 @@ def _row(
         bootstrap(differences[:, None], mean_over_patients),
         signed_rank(differences),
         None,
-        len(pairs),
-        len(ours),
+        len(differences),
+        len({patient_of(name) for name in ours}),
     )
 
 

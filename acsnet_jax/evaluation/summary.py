@@ -288,16 +288,11 @@ def summarise(values: Iterable[tuple[str, float | None]]) -> Summary:
     Returns:
         The summary; see `Summary` for what is None when.
     """
-    by_patient: dict[str, list[float]] = defaultdict(list)
-    n = counted = 0
-    for scan_id, value in values:
-        n += 1
-        if value is not None:
-            counted += 1
-            by_patient[patient_of(scan_id)].append(value)
-    if not by_patient:
-        return Summary(None, None, None, None, 0, 0, n)
-    means = np.array([np.mean(own) for own in by_patient.values()])
+    offered = list(values)
+    known = [(scan_id, value) for scan_id, value in offered if value is not None]
+    if not known:
+        return Summary(None, None, None, None, 0, 0, len(offered))
+    means = np.array([*means_by_patient(known).values()])
     half_width = None
     if len(means) > 1:
         half_width = _t95(len(means) - 1) * float(np.std(means, ddof=1)) / math.sqrt(len(means))
@@ -307,9 +302,21 @@ def summarise(values: Iterable[tuple[str, float | None]]) -> Summary:
         float(means.min()),
         float(means.max()),
         len(means),
-        counted,
-        n,
+        len(known),
+        len(offered),
     )
+
+
+def means_by_patient(values: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """The mean of each patient's own values, patients in the order in which they first come.
+
+    Args:
+        values: (scan id, value); `acsnet_jax.io.stack.patient_of` tells whose scan it is.
+    """
+    own: dict[str, list[float]] = defaultdict(list)
+    for scan_id, value in values:
+        own[patient_of(scan_id)].append(value)
+    return {patient: float(np.mean(numbers)) for patient, numbers in own.items()}
 
 
 @functools.cache

@@ -54,6 +54,28 @@ def test_the_signed_rank_test_by_all_signs(seed):
     )
 
 
+def test_who_was_scanned_twice_counts_once():
+    """The same tool twice would double what one patient says, and halve the p-value."""
+    once = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    ours = [record(f"sub-{n}", "lv", 0.5 + x / 2, None, 9, 9) for n, x in enumerate(once)]
+    theirs = [record(f"sub-{n}", "lv", 0.5, None, 9, 9) for n in range(6)]
+    again = [
+        [one._replace(scan_id=f"{one.scan_id}_ses-{k}") for one in side for k in (1, 2)]
+        for side in (ours, theirs)
+    ]
+    # Of the two scans of patient 0 the tools differ by 0 and by 0.1: by 0.05, as in one scan.
+    again[0][0] = again[0][0]._replace(dice=0.5)
+    again[0][1] = again[0][1]._replace(dice=0.6)
+    expected = by_name(compared_rows(comparison(ours, theirs)))["lv", "dice"]
+    found = by_name(compared_rows(comparison(*again)))["lv", "dice"]
+    assert (found.pairs, found.patients) == (6, 6)
+    assert found.difference == pytest.approx(expected.difference)
+    assert (found.a.mean, found.a.half_width) == pytest.approx(
+        (expected.a.mean, expected.a.half_width)
+    )
+    assert found.p == expected.p == pytest.approx(2 / 2**6)
+
+
 def test_equal_volumes_tie_whatever_their_last_digits():
     """Voxels of 0.017 mL: of volumes in floating point no two differences are equal."""
     voxels = np.array([1, 2, 0, 1, 3, 3, 2, 2, 1, -1, 1, 2])
