@@ -9,7 +9,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Bool, Float32, UInt8
 
 from acsnet_jax.ops.host import centroid
 from acsnet_jax.preprocess.crop import crop_or_pad
@@ -117,9 +117,13 @@ def mask_dataset(scans: list[Scan], spec: InputSpec) -> Dataset:
         masks = labels >= Label.MYOCARDIUM
         masks = [centre_mask(mask, spec.mask_size) for mask in masks if mask.any()]
         if masks:
-            masks = np.stack(masks)
-            parts.append(_part(index, masks, masks[..., None], np.ones(1), np.inf))
+            parts.append(_masks_part(index, np.stack(masks)))
     return _join(parts, scans)
+
+
+def dataset_of_masks(masks: Bool[np.ndarray, "masks size size"]) -> Dataset:
+    """Stage 3 without scans: masks as they are, each its own target and all of one weight."""
+    return _masks_part(np.arange(len(masks)), masks)
 
 
 def centre_mask(mask: np.ndarray, size: int) -> np.ndarray:
@@ -149,6 +153,10 @@ def _labels(labels: np.ndarray | None) -> np.ndarray:
     if labels is None:
         raise InputError("a scan without labels cannot be trained on")
     return labels
+
+
+def _masks_part(index, masks) -> Dataset:
+    return _part(index, masks, masks[..., None], np.ones(1), np.inf)
 
 
 def _part(index, images, targets, weights, half_side) -> Dataset:

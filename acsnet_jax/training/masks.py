@@ -7,7 +7,7 @@ from jaxtyping import Bool, PyTree
 from acsnet_jax.models import Autoencoder
 from acsnet_jax.training import loop
 from acsnet_jax.training.augment import Augment
-from acsnet_jax.training.datasets import Dataset
+from acsnet_jax.training.datasets import dataset_of_masks
 from acsnet_jax.training.record import Record
 from acsnet_jax.training.settings import Optimisation, course_of, make_task
 from acsnet_jax.training.sharding import compiled_train_step, data_mesh, replicated
@@ -47,7 +47,7 @@ def train_autoencoder(
             f"{count} masks of {height} x {width} pixels; give the autoencoder masks of "
             f"{model.size} x {model.size}"
         )
-    dataset = _dataset(masks)
+    dataset = dataset_of_masks(masks)
     steps = loop.steps_per_epoch(count, optimisation.batch_size)
     task = make_task(
         "autoencoder",
@@ -76,16 +76,3 @@ def train_autoencoder(
         )
     loop.check_finite(task.name, state)
     return jax.device_put(state.variables, jax.devices()[0])
-
-
-def _dataset(masks: np.ndarray) -> Dataset:
-    """Each mask as image and target, all of one weight."""
-    count = len(masks)
-    images = masks.astype(np.uint8)
-    return Dataset(
-        images,
-        images[..., None],
-        np.ones((count, 1), np.float32),
-        np.full(count, np.inf, np.float32),
-        np.arange(count),
-    )
