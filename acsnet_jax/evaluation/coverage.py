@@ -3,7 +3,7 @@
 Fields and units are those of `acsnet_jax.clinical.Features`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -68,16 +68,16 @@ class CoverageRow(NamedTuple):
 
 
 def coverage_records(
-    segmentations: Iterable[Segmentation], calibration: Calibration | None
+    segmentations: Sequence[Segmentation], calibrations: Sequence[Calibration | None]
 ) -> list[CoverageRecord]:
     """Intervals of patients whom neither networks nor calibration saw, on labelled slices.
 
     Args:
         segmentations: of labelled scans; those without a spread are passed over.
-        calibration: of what segmented them.
+        calibrations: of what segmented each; None where there is none.
     """
     records = []
-    for segmentation in segmentations:
+    for segmentation, calibration in zip(segmentations, calibrations, strict=True):
         if not segmentation.spread:
             continue
         case = interval_case(segmentation)

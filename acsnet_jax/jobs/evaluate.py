@@ -122,11 +122,7 @@ def write_study(
     certificates = [one for segmentation in segmentations for one in segmentation.certificates]
     in_3d = evaluation.evaluate_challenge(segmentations)
     gate = evaluation.gate_records(segmentations, in_3d)
-    coverage = [
-        record
-        for segmentation, calibration in zip(segmentations, calibrations, strict=True)
-        for record in evaluation.coverage_records([segmentation], calibration)
-    ]
+    coverage = evaluation.coverage_records(segmentations, calibrations)
     _write_patients(segmentations, calibrations, gate, workdir / "patients", config)
     agreements = evaluation.agreement(in_3d, volumes=records.volumes)
     patients = evaluation.patient_records(segmentations, in_3d, records.volumes, gate)

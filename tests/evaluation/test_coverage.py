@@ -40,7 +40,7 @@ def cohort():
 def test_intervals_are_counted_that_hold_the_experts_number():
     # floor 0.05 and factor 1.5 reach 0.15 to each side
     calibration = Calibration(0.9, {"infarct_fraction": {"found": Scale(0.05, 1.5, 20)}})
-    records = coverage_records(cohort(), calibration)
+    records = coverage_records(cohort(), [calibration] * 4)
     assert {record.scan_id for record in records} == {"right", "near", "wrong"}
     rows = {row.field: row for row in coverage_rows(records)}
     assert set(rows) == {"lv_volume_ml", "infarct_fraction", "scar_fraction"}
@@ -60,14 +60,13 @@ def test_intervals_are_counted_that_hold_the_experts_number():
 
 def test_without_scarred_patients_nothing_is_said_of_them():
     healthy = [patient("a", drawn_deg=0, found_deg=90, spread=SPREAD)]
-    (row,) = [
-        row for row in coverage_rows(coverage_records(healthy, None)) if "infarct" in row.field
-    ]
+    rows = coverage_rows(coverage_records(healthy, [None]))
+    (row,) = [row for row in rows if "infarct" in row.field]
     assert row.held_scarred is None and row.calibrated == 0
 
 
 def test_tables_are_written_for_readers_and_for_programs(tmp_path):
-    records = coverage_records(cohort(), None)
+    records = coverage_records(cohort(), [None] * 4)
     write_coverage(records, tmp_path)
     lines = (tmp_path / "intervals.csv").read_text().splitlines()
     assert lines[0].startswith("scan_id,field,expert,ours,low,high,calibrated")
