@@ -22,19 +22,18 @@ from skimage.draw import polygon2mask
 from acsnet_jax.clinical import Calibration, Judgement, Scale, assess, features, measure_signs
 from acsnet_jax.clinical.intervals import Group
 from acsnet_jax.report import scan_pictures, unrolled, write_assessment, write_scan_page
-from acsnet_jax.report.scan_page import (
-    certificate_words,
+from acsnet_jax.report.scan_numbers import (
     decision_words,
     feature_rows,
     headline,
     interval_words,
     no_segments,
     rule_rows,
-    scan_facts,
     segment_rows,
-    svg_path,
     tops,
 )
+from acsnet_jax.report.scan_slices import svg_path
+from acsnet_jax.report.scan_words import certificate_words, scan_facts
 from acsnet_jax.types import Route, Window
 
 ACTS = pathlib.Path(__file__).with_name("acts.js")
