@@ -59,12 +59,9 @@ _DIGITS = 9  # of a difference behind the point, in any unit
 
 _NEEDS: dict[ChallengeStructure, tuple[frozenset[int], ...]] = {
     "enhancement": (frozenset({Label.ENHANCEMENT, Label.NO_REFLOW}),),
-    "myocardium": (frozenset({Label.MYOCARDIUM, Label.ENHANCEMENT, Label.NO_REFLOW}),),
+    "myocardium": (frozenset({Label.MYOCARDIUM}),),  # enhancement alone is no wall
     "blood_pool": (frozenset({Label.BLOOD_POOL}),),
-    "lv": (
-        frozenset({Label.BLOOD_POOL}),
-        frozenset({Label.MYOCARDIUM, Label.ENHANCEMENT, Label.NO_REFLOW}),
-    ),
+    "lv": (frozenset({Label.BLOOD_POOL}), frozenset({Label.MYOCARDIUM})),
 }
 
 

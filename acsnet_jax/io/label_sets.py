@@ -24,6 +24,9 @@ from acsnet_jax.types import InputError, Label, Provenance, Scan, Spacing
 ReferenceFormat = Literal["auto", "labels", Format]
 """What an expert's folder holds: label files, or a cohort in its owner's layout."""
 
+LABEL_FILES = "labels"
+"""What the provenance of a reference says that is a label file, and no cohort's scan."""
+
 _ALL_ALIKE = "segmentation"
 _OTHERS = "other"
 _DISTANCE = 0.01  # relative difference of spacings that is taken as rounding
@@ -296,7 +299,7 @@ def _of_labels(name: str, path: pathlib.Path, label_map: LabelMap, *, axis: int)
         modality="lge",
         labels=labels,
         has_enhancement=True,
-        provenance=Provenance(format="labels"),
+        provenance=Provenance(format=LABEL_FILES),
     )
     return Reference(
         scan,

@@ -16,6 +16,7 @@ from acsnet_jax.evaluation.comparison import (
     match,
 )
 from acsnet_jax.io.label_sets import (
+    LABEL_FILES,
     LabelMap,
     Reference,
     ReferenceFormat,
@@ -26,7 +27,7 @@ from acsnet_jax.io.label_sets import (
 )
 from acsnet_jax.io.stack import check_choice
 from acsnet_jax.training.settings import Config
-from acsnet_jax.types import InputError
+from acsnet_jax.types import InputError, Label, Scan
 
 _LOG = logging.getLogger(__name__)
 
@@ -73,12 +74,16 @@ def compare(config: Config, workdir: pathlib.Path) -> Comparison:
             undrawn.append(patient)
             continue
         pathologies[patient] = reference.scan.provenance.pathology
-        if reference.scan.labels is not None:
-            seen["reference"] |= set(reference.scan.labels.ravel().tolist())
+        seen["reference"] |= _told_by(reference.scan)
         for name in _SIDES:
             labels = labels_on(files[name][patient], reference, maps[name], key=f"labels_{name}")
             seen[name] |= set(labels.ravel().tolist())
             records[name] += challenge_records(reference.scan, label_regions(labels))
+    if not pathologies:
+        raise InputError(
+            f"the expert drew no myocardium in any of {', '.join(undrawn)}, the patients in common: "
+            "say what the reference's values mean with labels_reference"
+        )
     if undrawn:
         unmatched = unmatched._replace(undrawn=tuple(undrawn))
         _LOG.warning(
@@ -116,6 +121,18 @@ def _judged(reference: Reference, patient: str, slices: str) -> Reference:
     if slices == "all" and scan.labels is not None:
         scan = scan.replace(labelled=scan.labelled | True)
     return reference._replace(scan=scan)
+
+
+def _told_by(scan: Scan) -> set[int]:
+    """The labels of a reference: those that occur, and enhancement where a cohort tells it.
+
+    The healthy have none of it, and what a tool makes up in them counts. Label files say nothing.
+    """
+    if scan.labels is None:
+        return set()
+    looked_for = scan.has_enhancement and scan.provenance.format != LABEL_FILES
+    occur = set(scan.labels.ravel().tolist())
+    return occur | {int(Label.ENHANCEMENT)} if looked_for else occur
 
 
 def _told(label_map: LabelMap, seen: set[int]) -> frozenset[int]:

@@ -72,7 +72,7 @@ def correct_files(
     options: LabelFileOptions,
     results: Results,
 ) -> list[FileSummary]:
-    """Write ``NAME.nii.gz`` and ``NAME.json`` of each file, and ``corrections.csv`` of all.
+    """Write ``NAME.nii.gz`` and ``NAME.json`` of each file, and ``corrections.csv`` of all these.
 
     A file that was corrected before, with the same settings, is passed over unless it has changed.
     A bad file does not stop the others.
@@ -84,7 +84,7 @@ def correct_files(
         results: where to write.
 
     Returns:
-        One entry a file in the folder, those of earlier runs included.
+        One entry a file that was given, those that earlier runs corrected included.
 
     Raises:
         InputError: at the end, if a file could not be corrected.
@@ -111,7 +111,7 @@ def correct_files(
             continue
         summaries.append(summary)
     report.write_csv(report.corrections_table(summaries), results.folder / "corrections.csv")
-    _LOG.info("%s; %s has them all", total_text(summaries), results.folder)
+    _LOG.info("%s; see %s", total_text(summaries), results.folder)
     if failed:
         raise InputError(
             f"{len(failed)} of {len(files)} files could not be corrected, for the reasons above: "

@@ -257,6 +257,8 @@ def _plots(
 ) -> list[Picture]:
     pictures = []
     pairs = {name: dict(volume_pairs(records)) for name, records in sides.items()}
+    for path in folder.glob("bland_altman_*.png"):
+        path.unlink()  # those of an earlier comparison
     for structure in comparison.structures:
         name = CHALLENGE_NAMES[structure]
         panels = [

@@ -58,6 +58,8 @@ def worst_pictures(
                     path,
                 )
             )
+        else:
+            path.unlink(missing_ok=True)  # that of an earlier study
     return pictures
 
 

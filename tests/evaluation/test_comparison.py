@@ -195,5 +195,6 @@ def test_structures_are_compared_as_far_as_everybody_tells_them():
     assert comparable([full, full, full | {4}]) == ["enhancement", "myocardium", "blood_pool", "lv"]
     assert comparable([full, frozenset({0, 2}), full]) == ["myocardium"]
     assert comparable([full, frozenset({0, 1, 2}), full]) == ["myocardium", "blood_pool", "lv"]
+    assert comparable([full, frozenset({0, 3}), full]) == ["enhancement"]  # no wall of scar
     with pytest.raises(InputError, match="no structure in common"):
         comparable([full, frozenset({0}), full])

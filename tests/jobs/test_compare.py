@@ -3,6 +3,7 @@
 import csv
 import json
 import runpy
+import shutil
 import sys
 
 import matplotlib.image
@@ -146,6 +147,55 @@ def test_what_a_tool_does_not_tell_is_not_compared(folders):
     found = compare(config, folders / "out")
     assert found.structures == ["myocardium"]
     assert json.loads((folders / "out" / "comparison.json").read_text())["decisions"]["a"] == []
+
+
+def test_scar_alone_is_no_myocardium_and_has_no_share_of_it(folders):
+    for name, scar in zip(PATIENTS, SCARS, strict=True):
+        save(folders / "b" / f"{name}.nii.gz", (heart(scar=scar) == 3).astype(np.uint8))
+    config = configured(folders, labels_b="1:enhancement,other:background")
+    found = compare(config, folders / "out")
+    assert found.structures == ["enhancement"]
+    rows = {r["measure"]: r for r in rows_of(folders / "out" / "comparison.csv")}
+    assert float(rows["dice"]["b_mean"]) == 1
+    assert rows["share_bias"]["pairs"] == rows["share_error"]["pairs"] == "0"
+    assert json.loads((folders / "out" / "comparison.json").read_text())["decisions"]["b"] == []
+
+
+def test_what_is_made_up_in_a_healthy_cohort_counts(folders):
+    """Of a data set whose experts looked for scar; that these four have none is an answer."""
+    cohort = folders / "cohort"
+    for side, scar in (("a", 2), ("b", 1)):
+        for path in (folders / side).iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for case in ("Case_N001", "Case_N002"):
+            save(folders / side / f"{case}.nii.gz", heart(scar=scar))
+            save(cohort / case / "Contours" / f"{case}.nii.gz", heart())
+            save(cohort / case / "Images" / f"{case}.nii.gz", heart())
+    found = compare(configured(folders, reference=str(cohort)), folders / "out")
+    assert found.structures[0] == "enhancement"
+    rows = {(r["structure"], r["measure"]): r for r in rows_of(folders / "out" / "comparison.csv")}
+    column = 2 * 3 * VOXEL_ML
+    assert float(rows["enhancement", "bias_ml"]["a_mean"]) == pytest.approx(2 * column, rel=1e-5)
+    values = json.loads((folders / "out" / "comparison.json").read_text())
+    scar = next(x for x in values["decisions"]["b"] if (x["limit"], x["group"]) == (0, "all"))
+    assert (scar["absent"], scar["false_alarms"]) == (2, 2)
+
+
+def test_a_reference_with_nothing_drawn_says_so(folders):
+    for name in PATIENTS:
+        save(folders / "reference" / f"{name}.nii.gz", np.zeros_like(heart()))
+    with pytest.raises(InputError, match=r"no myocardium in any.*p1.*labels_reference"):
+        compare(configured(folders), folders / "out")
+    assert not (folders / "out").exists()
+
+
+def test_pictures_of_an_earlier_comparison_go(folders):
+    compare(configured(folders), folders / "out")
+    for path in (folders / "b").iterdir():
+        save(path, np.minimum(heart(wider=2), 2))
+    compare(configured(folders), folders / "out")
+    drawn = {path.name for path in (folders / "out").glob("*.png")}
+    assert drawn == {f"bland_altman_{s}.png" for s in ("myocardium", "blood_pool", "lv")}
 
 
 def test_slices_beyond_the_expert_count_on_request(folders):
