@@ -39,7 +39,7 @@
 - `figure2`: Dice by structure and location.
 - `figure3`: volumes against the expert's.
 - `figure5`: likelihood against the size of the mixture.
-- `training_curves`: the losses of the runs.
+- `training_curves`: losses and Dice of the runs.
 - `TextTable`: a table of text.
 - `aligned`: as plain text.
 - `slices_table`: a row a slice.

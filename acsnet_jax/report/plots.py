@@ -33,6 +33,13 @@ _NAMED = 4  # patients outside of the limits that a panel names
 _LEAST_ML = 1.0  # that a panel shows to both sides of no difference
 _LINE = 0.05  # height of a line of words, as a share of a panel's
 _PAPER_ERROR = {"lv": 0.063, "core": 0.337}
+_OUTPUT_NAMES = {
+    ("lv", "0"): "LV",
+    ("myo", "0"): "myocardium",
+    ("myo", "1"): "enhancement",
+    ("myo", "2"): "no-reflow",
+    ("autoencoder", "0"): "myocardium",
+}
 
 
 @mpl.rc_context(drawing.STYLE)
@@ -368,10 +375,11 @@ def figure5(
 def training_curves(
     runs: Mapping[str, Sequence[Mapping[str, float | int]]], path: pathlib.Path
 ) -> None:
-    """Draw the scalars of training runs against steps: losses above, all else below.
+    """Draw training runs against steps: losses above, Dice of each output below.
 
     Args:
-        runs: for each network, the JSON lines that training wrote; each has ``step``.
+        runs: for each network, the JSON lines that training wrote; each has ``step``. Scalars of
+            another unit, such as samples a second, are not drawn.
         path: picture to write.
 
     Raises:
@@ -383,13 +391,17 @@ def training_curves(
     for panels, (name, lines) in zip(grid.T, runs.items(), strict=True):
         panels[0].set_title(name, fontweight="bold")
         panels[1].set_xlabel("step")
-        scalars = sorted({key for line in lines for key in line} - {"step"})
-        for scalar in scalars:
-            axes = panels[0] if "loss" in scalar else panels[1]
+        panels[1].set_ylim(0, 1)
+        for scalar in sorted({key for line in lines for key in line}):
+            kind, _, output = scalar.partition("_")
+            if kind not in ("loss", "dice"):
+                continue
+            axes = panels[0] if kind == "loss" else panels[1]
             points = [(line["step"], line[scalar]) for line in lines if scalar in line]
-            axes.plot(*zip(*points, strict=True), lw=1.3, label=scalar)
-        for axes in panels:
-            if axes.lines:
-                axes.legend(frameon=False, fontsize=7)
+            label = _OUTPUT_NAMES.get((name, output), scalar)
+            axes.plot(*zip(*points, strict=True), lw=1.3, label=label)
+        if panels[1].lines:
+            panels[1].legend(frameon=False, fontsize=7, loc="lower right")
     grid[0, 0].set_ylabel("loss")
+    grid[1, 0].set_ylabel("Dice")
     drawing.save(figure, path)

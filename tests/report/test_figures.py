@@ -14,6 +14,7 @@ from acsnet_jax.report import (
     study,
     violations,
     worst_case,
+    worst_pictures,
 )
 from acsnet_jax.synthesis.cine_to_lge import ConversionSteps
 from acsnet_jax.types import InputError
@@ -73,6 +74,14 @@ def test_worst_case_draws_the_patient_with_the_lowest_dice(make_segmentation, tm
     check_picture(tmp_path / "worst.png")
     with pytest.raises(InputError, match="b"):
         worst_case(cohort[:1], records, tmp_path / "worst.png")
+
+
+def test_the_worst_of_an_earlier_study_goes_where_there_is_none(make_segmentation, tmp_path):
+    for scar, drawn in ((True, True), (False, False)):
+        cohort = [make_segmentation("a", scar=scar)]
+        pictures = worst_pictures(cohort, evaluate(cohort, Inference()), tmp_path)
+        assert len(pictures) == 1 + drawn
+        assert (tmp_path / "worst_enhancement.png").exists() == drawn
 
 
 def test_the_worst_scar_is_that_of_a_patient_with_scar(make_segmentation, tmp_path):

@@ -11,6 +11,7 @@ from acsnet_jax.report import (
     figure2,
     figure3,
     figure5,
+    plots,
     training_curves,
 )
 from acsnet_jax.types import InputError
@@ -77,6 +78,18 @@ def test_training_curves(tmp_path):
     lines = [{"step": 0, "loss": 1.0}, {"step": 10, "loss": 0.5, "dice": 0.7}]
     training_curves({"lv": lines, "myo": lines}, tmp_path / "curves.png")
     check_picture(tmp_path / "curves.png")
+
+
+def test_training_curves_show_dice_alone_on_its_own_scale(tmp_path, monkeypatch):
+    """Epochs and samples a second on the same axis would make Dice a line along its foot."""
+    drawn = []
+    monkeypatch.setattr(plots.drawing, "save", lambda figure, path: drawn.append(figure))
+    line = {"step": 20, "epoch": 1, "loss": 0.5, "samples_per_second": 90.0}
+    training_curves({"myo": [{**line, "dice_0": 0.8, "dice_1": 0.6, "dice_2": 0.3}]}, tmp_path)
+    loss, dice = drawn[0].axes
+    assert [one.get_label() for one in loss.lines] == ["loss"]
+    assert [one.get_label() for one in dice.lines] == ["myocardium", "enhancement", "no-reflow"]
+    assert dice.get_ylim() == (0, 1)
 
 
 def test_vector_formats_follow_the_suffix(tmp_path):
