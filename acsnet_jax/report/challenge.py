@@ -44,7 +44,9 @@ _MEASURES: dict[ChallengeMeasure, Style] = {
 CHALLENGE_CAPTION = (
     "EMIDEC challenge (Lalande et al. 2022): one number a patient, over its labelled slices "
     "together; mean ± half the 95% confidence interval over patients (Student's t). The infarct "
-    "holds its no-reflow. Dice is 1 where both masks are empty and 0 where one is; “with it” are "
+    "holds its no-reflow: of ours what stage 2 tells, and no dark cores found in the picture, "
+    "which the report of a scan adds where stage 2 tells none. Dice is 1 where both masks are "
+    "empty and 0 where one is; “with it” are "
     "the patients in whom the expert has the region. The Hausdorff distance is the stack's "
     "diagonal where one mask is empty, and not counted where both are. AVD is |ours - expert|; "
     "its share of the expert's volume is counted where that is not 0; AVDR is its share of the "
