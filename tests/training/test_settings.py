@@ -65,7 +65,8 @@ def test_a_study_holds_three_training_configs(study, task):
     logits, _ = jax.eval_shape(
         lambda x: settings.model.init_with_output(jax.random.key(0), x, train=False), images
     )
-    assert logits.shape == (1, size, size, OUTPUTS[task])
+    third = study is emidec_cpu and task == "myo"  # its experts drew no-reflow
+    assert logits.shape == (1, size, size, OUTPUTS[task] + third)
 
 
 def test_a_typo_dies_with_a_suggestion():
