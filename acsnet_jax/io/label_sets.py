@@ -177,7 +177,7 @@ def references(
         InputError: nothing there, or a label map for a cohort.
     """
     path = pathlib.Path(path)
-    layout = _layout(path) if fmt == "auto" else None if fmt == "labels" else fmt
+    layout = _layout(path) if fmt == "auto" else None if fmt == LABEL_FILES else fmt
     if layout is not None:
         if label_map != LabelMap():
             raise InputError(f"{path}: {layout} has labels of its own: leave labels_reference out")

@@ -81,8 +81,8 @@ def compare(config: Config, workdir: pathlib.Path) -> Comparison:
             records[name] += challenge_records(reference.scan, label_regions(labels))
     if not pathologies:
         raise InputError(
-            f"the expert drew no myocardium in {', '.join(undrawn)}, all patients in common: say "
-            "what the reference's values mean with labels_reference"
+            f"the expert drew no myocardium in {', '.join(undrawn)}, all patients in common: give "
+            "another reference, or say what its label files hold with labels_reference"
         )
     if undrawn:
         unmatched = unmatched._replace(undrawn=tuple(undrawn))

@@ -162,7 +162,7 @@ def test_scar_alone_is_no_myocardium_and_has_no_share_of_it(folders):
 
 
 def test_what_is_made_up_in_a_healthy_cohort_counts(folders):
-    """Of a data set whose experts looked for scar; that these four have none is an answer."""
+    """Of a data set whose experts looked for scar; that these two have none is an answer."""
     cohort = folders / "cohort"
     for side, scar in (("a", 2), ("b", 1)):
         for path in (folders / side).iterdir():
