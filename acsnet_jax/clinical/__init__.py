@@ -12,6 +12,7 @@
 - `features`: of a segmentation.
 - `predicted_regions`: of a segmentation.
 - `reference_features`: of an expert's labels.
+- `reference_no_reflow`: of them, what is no-reflow.
 - `reference_regions`: of an expert's labels.
 - `scan_volume_ml`: of a mask on a scan.
 - `Assessment`: all that is measured on one segmentation.
@@ -89,6 +90,7 @@ from acsnet_jax.clinical.features import (
     features,
     predicted_regions,
     reference_features,
+    reference_no_reflow,
     reference_regions,
     scan_volume_ml,
 )
@@ -208,6 +210,7 @@ __all__ = [
     "over_15_percent",
     "predicted_regions",
     "reference_features",
+    "reference_no_reflow",
     "reference_regions",
     "scan_volume_ml",
     "scar_by_rules",

@@ -154,6 +154,13 @@ def reference_regions(scan: Scan) -> Regions:
     )
 
 
+def reference_no_reflow(scan: Scan) -> MaskStack | None:
+    """No-reflow as the expert drew it, on labelled slices; None if enhancement was not told."""
+    if scan.labels is None or not scan.has_enhancement:
+        return None
+    return (scan.labels == Label.NO_REFLOW) & scan.labelled[:, None, None]
+
+
 def scan_volume_ml(mask: MaskStack, scan: Scan) -> float:
     """Volume in mL of a mask on a scan's grid; see `acsnet_jax.clinical.volume_ml`.
 
@@ -208,10 +215,7 @@ def reference_features(scan: Scan) -> Features:
         InputError: no slice is labelled, or slices out of order.
     """
     regions = reference_regions(scan)
-    dark = None
-    if scan.labels is not None and scan.has_enhancement:
-        dark = (scan.labels == Label.NO_REFLOW) & scan.labelled[:, None, None]
-    return measured(regions, scan, find(regions, scan, no_reflow=dark))
+    return measured(regions, scan, find(regions, scan, no_reflow=reference_no_reflow(scan)))
 
 
 def measured(regions: Regions, scan: Scan, findings: Findings) -> Features:

@@ -24,11 +24,17 @@ import numpy as np
 from jaxtyping import Float
 from scipy import ndimage, spatial
 
-from acsnet_jax.clinical import Regions, predicted_regions, reference_regions, scan_volume_ml
+from acsnet_jax.clinical import (
+    Regions,
+    predicted_regions,
+    reference_no_reflow,
+    reference_regions,
+    scan_volume_ml,
+)
 from acsnet_jax.clinical.volumes import MM3_PER_ML, slice_extents_mm
 from acsnet_jax.evaluation.summary import Presence, Summary, presence, summarise
 from acsnet_jax.metrics import stack_dice
-from acsnet_jax.types import InputError, Label, MaskStack, Scan, Segmentation
+from acsnet_jax.types import InputError, MaskStack, Scan, Segmentation
 
 ChallengeStructure = Literal["enhancement", "no_reflow", "myocardium", "blood_pool", "lv"]
 ChallengeMeasure = Literal[
@@ -134,12 +140,9 @@ def challenge_records(
             f"scan {scan.id}: a prediction of shape {prediction.lv.shape} was given for a scan of "
             f"{drawn.lv.shape}: predict on the scan's own grid"
         )
-    dark = None
-    if scan.labels is not None and scan.has_enhancement:
-        dark = (scan.labels == Label.NO_REFLOW) & scan.labelled[:, None, None]
     pairs: dict[ChallengeStructure, tuple[MaskStack | None, MaskStack | None]] = {
         "enhancement": (drawn.enhancement, prediction.enhancement),
-        "no_reflow": (dark, no_reflow),
+        "no_reflow": (reference_no_reflow(scan), no_reflow),
         "myocardium": (drawn.myocardium, prediction.myocardium),
         "blood_pool": (drawn.blood_pool, prediction.blood_pool),
         "lv": (drawn.lv, prediction.lv),

@@ -23,6 +23,7 @@ from acsnet_jax.clinical import (
     core_scar,
     find_no_reflow,
     find_remote,
+    reference_no_reflow,
     reference_regions,
     scan_volume_ml,
     scar_by_rules,
@@ -31,7 +32,7 @@ from acsnet_jax.clinical.assessment import LARGE_INFARCT
 from acsnet_jax.clinical.thresholds import NEAR_MM, without_specks
 from acsnet_jax.evaluation.summary import Summary, summarise
 from acsnet_jax.metrics import stack_dice
-from acsnet_jax.types import InputError, Label, MaskStack, Scan
+from acsnet_jax.types import InputError, MaskStack, Scan
 
 Setting = Literal["near", "wall", "blind"]
 SETTINGS: tuple[Setting, ...] = get_args(Setting)
@@ -213,9 +214,9 @@ def compare_no_reflow(scan: Scan) -> NoReflowRecord:
         InputError: as `compare_rules`.
     """
     drawn = reference_regions(scan)
-    if drawn.enhancement is None or scan.labels is None:
+    truth = reference_no_reflow(scan)
+    if drawn.enhancement is None or truth is None:
         raise InputError(f"scan {scan.id}: the labels do not tell enhancement: give LGE labels")
-    truth = (scan.labels == Label.NO_REFLOW) & scan.labelled[:, None, None]
     truth_ml = scan_volume_ml(truth, scan)
     remote = find_remote(
         scan.image, drawn.myocardium, scan.spacing_mm, enhancement=drawn.enhancement

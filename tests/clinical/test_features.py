@@ -4,7 +4,13 @@ import json
 import numpy as np
 import pytest
 
-from acsnet_jax.clinical import core_scar, features, reference_features, reference_regions
+from acsnet_jax.clinical import (
+    core_scar,
+    features,
+    reference_features,
+    reference_no_reflow,
+    reference_regions,
+)
 from acsnet_jax.types import InputError, Label, Route, Scan, Segmentation
 
 # On each of three slices 8 mm apart: 16 blood pool pixels in 48 of wall, of 2 x 1 mm.
@@ -107,6 +113,15 @@ def test_an_experts_no_reflow_is_what_was_drawn(scan):
     assert result.gray_zone_volume_ml == pytest.approx(
         result.infarct_volume_ml - result.core_scar_volume_ml - drawn * VOXEL_ML
     )
+
+
+def test_no_reflow_counts_on_labelled_slices_where_enhancement_is_told(scan):
+    dark = reference_no_reflow(scan)
+    assert dark is not None
+    np.testing.assert_array_equal(dark, scan.labels == Label.NO_REFLOW)
+    partly = reference_no_reflow(scan.replace(labelled=np.array([True, False, True])))
+    assert partly is not None and not partly.any()
+    assert reference_no_reflow(scan.replace(has_enhancement=False)) is None
 
 
 def test_lost_slices_are_told(scan, certificates):
