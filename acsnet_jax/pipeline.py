@@ -12,7 +12,6 @@ from typing import Literal, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float32, Float64
-from skimage.morphology import convex_hull_image
 
 from acsnet_jax.anatomy.cleanup import CleanupWeights, one_lv
 from acsnet_jax.clinical.features import predicted_regions
@@ -23,13 +22,13 @@ from acsnet_jax.clinical.scar_rule import ScarRule, mark_scar, told_no_reflow
 from acsnet_jax.clinical.volumes import MM3_PER_ML, slice_extents_mm
 from acsnet_jax.correction import (
     Corrector,
+    blood_pools,
     certify,
     correct_native,
     kept_slices,
     lost_message,
     shape_draws,
 )
-from acsnet_jax.ops.host import fill_holes
 from acsnet_jax.preprocess.crop import uncrop
 from acsnet_jax.preprocess.grid import Grid, Working, masks_to_working, resample_mask, to_native
 from acsnet_jax.preprocess.orient import apply_turn, invert_turn
@@ -277,13 +276,14 @@ def assemble(scan: Scan, found: Delineation, bundle: Bundle) -> Segmentation:
     # between two pixels of the working grid probabilities say where an outline runs, masks do not
     given = wall >= 0.5
     corrected = correct_native(given, found.grid, bundle.corrector, working=masks)
+    lv = to_native(found.lv.astype(np.float32), found.grid) >= 0.5
     kept = np.any(corrected.mask, axis=(1, 2))
     if bundle.inference.trim:
         # a lost slice is no end of the heart: it counts with the area it had
         whole = np.where(corrected.lost[:, None, None], given, corrected.mask)
-        kept = kept & kept_slices(whole, bundle.inference.max_change)
+        change = bundle.inference.max_change
+        kept = kept & kept_slices(whole, change, lv=lv, lost=corrected.lost)
     myocardium = corrected.mask & kept[:, None, None]
-    lv = to_native(found.lv.astype(np.float32), found.grid) >= 0.5
     probability = to_native(found.enhancement, found.grid)
     marked = probability >= bundle.inference.scar_threshold
     if len(kept) == 1 and bundle.inference.judges_patients:
@@ -414,12 +414,3 @@ def _scar_moved(
         return None
     extents = slice_extents_mm(scan.positions_mm)
     return scar_moved_mm3(marked, before, after, scan.spacing_mm, extents)
-
-
-def blood_pools(myocardium: MaskStack, lv: MaskStack) -> MaskStack:
-    """The cavity of rings; in open slices what stage 1's LV and the wall's hull share."""
-    cavities = np.stack([fill_holes(mask) & ~mask for mask in myocardium])
-    for index, mask in enumerate(myocardium):
-        if mask.any() and not cavities[index].any():
-            cavities[index] = convex_hull_image(mask) & lv[index] & ~mask
-    return cavities

@@ -283,18 +283,6 @@ def test_every_route_is_certified_of_what_the_cascade_delivers(bundle, how, rout
     assert result.kept[[0, 1, 2, 4]].all()  # a lost slice costs no other
 
 
-def test_open_slices_get_the_blood_pool_inside_their_hull(bundle):
-    scan = make_scan()
-    assert scan.labels is not None
-    ring = scan.labels[3] == Label.MYOCARDIUM
-    gap = ring.copy()
-    rows, columns = np.nonzero(ring)
-    gap[int(rows.mean()) :, int(columns.mean()) - 4 : int(columns.mean()) + 5] = False
-    pool = pipeline.blood_pools(gap[None], (scan.labels[3] > 0)[None])
-    assert dice(pool[0], scan.labels[3] == Label.BLOOD_POOL) > 0.9
-    assert not (pool[0] & gap).any()
-
-
 @dataclasses.dataclass
 class Pair:
     """An ensemble of two."""

@@ -3,6 +3,7 @@
 - `CorrectionOptions`: how masks are corrected.
 - `Corrector`: a trained stage 3.
 - `NativeCorrection`: corrected masks, with the route of each.
+- `blood_pools`: what walls surround.
 - `certify`: what was done to each slice.
 - `correct_native`: masks of any origin, corrected on their own grid.
 - `correct_stack`: masks on the corrector's grid, corrected there.
@@ -16,7 +17,7 @@
 """
 
 from acsnet_jax.correction.certificates import certify, lost_message, lost_slices
-from acsnet_jax.correction.check import kept_slices, measure_stack, valid_stack
+from acsnet_jax.correction.check import blood_pools, kept_slices, measure_stack, valid_stack
 from acsnet_jax.correction.corrector import CorrectionOptions, Corrector
 from acsnet_jax.correction.draws import ShapeChanges, shape_draws
 from acsnet_jax.correction.native import NativeCorrection, correct_native
@@ -27,6 +28,7 @@ __all__ = [
     "Corrector",
     "NativeCorrection",
     "ShapeChanges",
+    "blood_pools",
     "certify",
     "correct_native",
     "correct_stack",

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import Bool, Shaped
+from skimage.morphology import convex_hull_image
 
 from acsnet_jax import anatomy
 from acsnet_jax.ops.host import fill_holes
@@ -57,16 +58,43 @@ def valid_stack(
     return joined(found, len(masks))
 
 
-def kept_slices(masks: MaskStack, max_change: float) -> Bool[np.ndarray, "slices"]:
-    """Slices between apex and base; see `acsnet_jax.anatomy.trim_stack`.
+def blood_pools(myocardium: MaskStack, lv: MaskStack | None) -> MaskStack:
+    """The cavity of rings; of open slices what the wall's hull holds of the LV.
+
+    Args:
+        myocardium: wall of each slice.
+        lv: wall and cavity as somebody else found them; None takes the whole hull.
+    """
+    cavities = np.stack([fill_holes(mask) & ~mask for mask in myocardium])
+    for index, mask in enumerate(myocardium):
+        if mask.any() and not cavities[index].any():
+            inside = convex_hull_image(mask) & ~mask
+            cavities[index] = inside if lv is None else inside & lv[index]
+    return cavities
+
+
+def kept_slices(
+    masks: MaskStack,
+    max_change: float,
+    *,
+    lv: MaskStack | None = None,
+    lost: Bool[np.ndarray, "slices"] | None = None,
+) -> Bool[np.ndarray, "slices"]:
+    """Slices between apex and base; see `acsnet_jax.anatomy.trim_areas`.
+
+    The area of a slice is that of wall and cavity, of an open slice too: its wall alone is less
+    than half of the ring below it, which would be the end of every stack with an open base.
 
     Args:
         masks: myocardium of each slice, apex first.
         max_change: of the area between slices.
+        lv: as of `blood_pools`.
+        lost: slices of whose wall nobody knows whether it is open.
     """
-    filled = np.stack([fill_holes(mask) for mask in masks])
-    areas = np.count_nonzero(filled, axis=(1, 2))
-    is_open = (areas > 0) & ~np.any(filled & ~masks, axis=(1, 2))
+    areas = np.count_nonzero(masks | blood_pools(masks, lv), axis=(1, 2))
+    is_open = np.array([mask.any() and not (fill_holes(mask) & ~mask).any() for mask in masks])
+    if lost is not None:
+        is_open &= ~lost
     padding = (0, -len(masks) % _STACK)
     kept = anatomy.trim_areas(
         np.pad(areas, padding).astype(np.int32),

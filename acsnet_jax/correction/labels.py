@@ -111,7 +111,8 @@ def correct_labels(
         upwards = slice(None) if settings.slice_order == "apex_first" else slice(None, None, -1)
         # a lost slice is no end of the heart: it counts with the area it had
         whole = np.where(corrected.lost[:, None, None], before, corrected.mask)
-        kept = kept & kept_slices(whole[upwards], settings.max_change)[upwards]
+        lost = corrected.lost[upwards]
+        kept = kept & kept_slices(whole[upwards], settings.max_change, lost=lost)[upwards]
     moved = None
     if settings.scar_labels:
         scar = mask_of(stack.values, settings.scar_labels)

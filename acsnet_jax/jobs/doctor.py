@@ -21,12 +21,12 @@ from pydicom.uid import UID
 from acsnet_jax import bundle as bundles
 from acsnet_jax import clinical, prior
 from acsnet_jax.config import Config
-from acsnet_jax.correction import Corrector, certify, correct_native
+from acsnet_jax.correction import Corrector, blood_pools, certify, correct_native
 from acsnet_jax.files import write_json
 from acsnet_jax.installation import Finding, check_packages, check_python
 from acsnet_jax.io import read_scans
 from acsnet_jax.io.dicom.parse import PYDICOM_ERRORS
-from acsnet_jax.pipeline import Bundle, blood_pools, segment_or_nothing
+from acsnet_jax.pipeline import Bundle, segment_or_nothing
 from acsnet_jax.preprocess.grid import make_grid
 from acsnet_jax.synthesis.phantom import make_scan, write_dicom
 from acsnet_jax.types import InputError, Label, MaskStack, Scan, Segmentation
