@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Float64
 
 from acsnet_jax.clinical.no_reflow import beside_scar
 from acsnet_jax.clinical.scar import Element, clean_enhancement
-from acsnet_jax.clinical.volumes import piece_volumes_ml, volume_ml
+from acsnet_jax.clinical.volumes import label_pieces, piece_volumes_ml, volume_ml
 from acsnet_jax.types import Spacing
 
 
@@ -28,6 +28,8 @@ class ScarRule:
         erosion_element: "cross", the paper's 3x3 ellipse, or "square".
         max_scar_components: how many components a slice keeps, largest first.
         min_scar_mm2: smallest component of enhancement that is kept.
+        min_peak_probability: a piece through the stack in which no pixel reaches it is dropped:
+            what is unsure on a slice stays if it touches, there or on the next, what is sure.
         min_scar_ml: a patient with less in all has no scar.
         min_largest_scar_ml: a patient whose largest component through the stack has less has none.
         min_scar_probability: nor has one in whose marked pixels the mean probability is below this.
@@ -38,6 +40,7 @@ class ScarRule:
     erosion_element: Element = "cross"
     max_scar_components: int = 5
     min_scar_mm2: float = 10.0
+    min_peak_probability: float = 0.0
     min_scar_ml: float = 0.0
     min_largest_scar_ml: float = 0.0
     min_scar_probability: float = 0.0
@@ -84,7 +87,7 @@ def mark_scar(
     Raises:
         InputError: the rule judges patients and slices are out of order.
     """
-    scar = clean_scar(myocardium & (probability >= rule.scar_threshold), spacing_mm, rule)
+    scar = clean_scar(_marked(probability, myocardium, rule), spacing_mm, rule)
     if not rule.judges_patients:
         return scar
     if len(scar) == 1:
@@ -116,8 +119,21 @@ def told_no_reflow(
     Returns:
         Inside the myocardium, beside what was marked before any erosion.
     """
-    marked = myocardium & (probability >= rule.scar_threshold) & scar.any()
+    marked = _marked(probability, myocardium, rule) & scar.any()
     return beside_scar(dark & myocardium, marked)
+
+
+def _marked(
+    probability: Float[np.ndarray, "slices height width"],
+    myocardium: Bool[np.ndarray, "slices height width"],
+    rule: ScarRule,
+) -> Bool[np.ndarray, "slices height width"]:
+    """Pixels from the threshold on, without pieces that are sure nowhere (hysteresis)."""
+    marked = myocardium & (probability >= rule.scar_threshold)
+    if rule.min_peak_probability <= rule.scar_threshold:
+        return marked
+    pieces = label_pieces(marked)
+    return marked & np.isin(pieces, pieces[marked & (probability >= rule.min_peak_probability)])
 
 
 def clean_scar(

@@ -8,7 +8,7 @@ Distances come from slice positions, not from SliceThickness, which leaves the g
 """
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Bool, Float, Float64, Int32
 from scipy import ndimage
 
 from acsnet_jax.types import InputError, Spacing
@@ -91,6 +91,15 @@ def volume_ml(
     return float(areas_mm2(mask, spacing_mm) @ slice_extents_mm(positions_mm)) / MM3_PER_ML
 
 
+def label_pieces(
+    mask: Bool[np.ndarray, "slices height width"],
+) -> Int32[np.ndarray, "slices height width"]:
+    """The number of the piece of each pixel, from 1; they touch across slices, diagonally too."""
+    labels = np.zeros(mask.shape, np.int32)
+    ndimage.label(mask, _TOUCHING, output=labels)
+    return labels
+
+
 def piece_volumes_ml(
     mask: Bool[np.ndarray, "slices height width"],
     positions_mm: Float64[np.ndarray, "slices"],
@@ -103,10 +112,10 @@ def piece_volumes_ml(
     Raises:
         InputError: see `slice_extents_mm`, where there is any piece.
     """
-    labels = np.zeros(mask.shape, np.int32)
-    count = int(np.asarray(ndimage.label(mask, _TOUCHING, output=labels)))
+    labels = label_pieces(mask)
     volumes = [
-        volume_ml(labels == piece, positions_mm, spacing_mm) for piece in range(1, count + 1)
+        volume_ml(labels == piece, positions_mm, spacing_mm)
+        for piece in range(1, int(labels.max(initial=0)) + 1)
     ]
     return tuple(sorted(volumes, reverse=True))
 

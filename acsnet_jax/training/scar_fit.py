@@ -38,6 +38,8 @@ class RuleGrid:
         elements: of the erosions.
         components: largest numbers of components a slice.
         min_mm2: smallest components.
+        min_peak: least probabilities of the surest pixel of a piece; what lies not above the
+            threshold asks nothing, and is tried once.
         min_ml: least volumes of a patient.
         min_largest_ml: least volumes of a patient's largest component.
         min_probability: least mean probabilities of a patient. None by default: an ensemble's lie
@@ -54,6 +56,7 @@ class RuleGrid:
     elements: tuple[Element, ...] = ("cross", "square")
     components: tuple[int, ...] = (2, 5)
     min_mm2: tuple[float, ...] = (0.0, 10.0, 25.0, 50.0)
+    min_peak: tuple[float, ...] = (0.0,)
     min_ml: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0)
     min_largest_ml: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 3.0)
     min_probability: tuple[float, ...] = (0.0,)
@@ -69,10 +72,11 @@ class RuleGrid:
         """Every way of marking, without limits for patients."""
         shapes: list[tuple[int, Element]] = [(0, self.elements[0])] if 0 in self.erosions else []
         shapes += itertools.product([count for count in self.erosions if count], self.elements)
-        for threshold, (erosions, element), components, least in itertools.product(
-            self.thresholds, shapes, self.components, self.min_mm2
+        for threshold, peak, (erosions, element), components, least in itertools.product(
+            self.thresholds, self.min_peak, shapes, self.components, self.min_mm2
         ):
-            yield ScarRule(threshold, erosions, element, components, least)
+            if peak > threshold or peak == min(self.min_peak):
+                yield ScarRule(threshold, erosions, element, components, least, peak)
 
     def limits(self) -> Float64[np.ndarray, "limits 3"]:
         """Every set of limits for patients: volume, largest component, probability."""

@@ -3,7 +3,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from acsnet_jax.clinical import Burden, ScarRule, burden, clean_enhancement, mark_scar
+from acsnet_jax.clinical import (
+    Burden,
+    ScarRule,
+    burden,
+    clean_enhancement,
+    mark_scar,
+    told_no_reflow,
+)
 
 UNIT, POSITIONS = (1.0, 1.0), np.arange(3) * 10.0
 PLAIN = ScarRule(erosions=0, min_scar_mm2=0.0)
@@ -64,6 +71,35 @@ def test_a_patient_below_a_limit_has_no_scar_at_all(stack, limit, below, above):
     kept = mark(stack, dataclasses.replace(PLAIN, **{limit: below}))
     np.testing.assert_array_equal(kept, whole)
     assert not mark(stack, dataclasses.replace(PLAIN, **{limit: above})).any()
+
+
+def test_a_piece_that_is_sure_nowhere_is_dropped_and_one_that_goes_on_is_kept(stack):
+    """A piece of 0.6 alone in its slice, and one of 0.6 that touches 0.8 in the slice before."""
+    probability, _ = stack
+    probability[2, 9:11, 9:11] = 0.6  # a corner beside that of the column of the slice before
+    probability[1, 8, 8] = 0.6
+    whole = mark(stack, PLAIN)
+    assert whole[2].sum() == 8
+    kept = mark(stack, dataclasses.replace(PLAIN, min_peak_probability=0.8))
+    np.testing.assert_array_equal(kept[:2], whole[:2])
+    assert kept[2, 9:11, 9:11].all() and kept[2].sum() == 4
+    assert not mark(stack, dataclasses.replace(PLAIN, min_peak_probability=0.81)).any()
+    for nothing_asked in (0.0, 0.3, 0.5):
+        rule = dataclasses.replace(PLAIN, min_peak_probability=nothing_asked)
+        np.testing.assert_array_equal(mark(stack, rule), whole)
+
+
+def test_no_reflow_beside_a_piece_that_was_dropped_belongs_to_no_scar(stack):
+    probability, myocardium = stack
+    dark = np.zeros_like(myocardium)
+    dark[0, 3:8, 8] = dark[2, 20:22, 22] = True
+    rule = dataclasses.replace(PLAIN, min_peak_probability=0.7)
+    told = [
+        told_no_reflow(dark, mark(stack, one), probability, myocardium, one)
+        for one in (PLAIN, rule)
+    ]
+    np.testing.assert_array_equal(told[0], dark)
+    assert told[1].sum() == 5 and not told[1][2].any()
 
 
 def test_a_single_slice_has_no_volume_to_judge_but_can_be_marked(stack):

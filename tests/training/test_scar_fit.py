@@ -40,6 +40,24 @@ def test_the_threshold_that_finds_the_scar_wins():
     assert scores[-1].missed == 2 and scores[-1].bias == -1
 
 
+def test_a_peak_is_asked_for_where_pieces_without_one_are_made_up():
+    """Specks from the threshold on, in the slice of a scar that is surer than they are."""
+    case = make_case(10, specks=10)
+    sure = case._replace(probability=np.where(case.drawn, 0.7, case.probability))
+    grid = dataclasses.replace(GRID, thresholds=(0.3,), erosions=(0,), min_peak=(0.0, 0.6))
+    rule, scores = fit_scar_rule([sure], grid=grid)
+    assert rule.min_peak_probability == 0.6 and scores[0].dice == 1
+    assert [score.rule.min_peak_probability for score in scores] == [0.6, 0.0]
+    rule, _ = fit_scar_rule([make_case(10)], grid=grid)
+    assert rule.min_peak_probability == 0.0
+
+
+def test_a_peak_below_the_threshold_is_tried_once():
+    grid = dataclasses.replace(GRID, erosions=(0,), min_peak=(0.0, 0.4, 0.5))
+    tried = [(rule.scar_threshold, rule.min_peak_probability) for rule in grid.markings()]
+    assert tried == [(0.3, 0.0), (0.3, 0.4), (0.3, 0.5), (0.5, 0.0)]
+
+
 def test_erosion_is_chosen_where_it_pays():
     """What was drawn is the inside of what is predicted."""
     case = make_case(10)
