@@ -57,9 +57,12 @@ class Optimisation:
     checkpoint_every: int = 1
     picture_every: int = 10
 
+    _fewest_epochs = 1
+
     def __post_init__(self) -> None:
         """Raises `InputError` for numbers that no run can have."""
-        bounds = {"batch_size": 1, "checkpoint_every": 1, "epochs": 0, "picture_every": 0}
+        bounds = {"batch_size": 1, "checkpoint_every": 1, "picture_every": 0}
+        bounds["epochs"] = self._fewest_epochs
         for name, least in bounds.items():
             if getattr(self, name) < least:
                 raise InputError(
@@ -80,6 +83,8 @@ class Pretraining(Optimisation):
     """
 
     epochs: int = 0
+
+    _fewest_epochs = 0
 
 
 @dataclasses.dataclass(frozen=True)

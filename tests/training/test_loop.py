@@ -257,6 +257,7 @@ def test_bad_input_leaves_a_run_as_it_was(runs, tmp_path):
         ({"spec.lv_size": 66, "model.patch": 2}, r"lv_size is 66.* multiple of 4, such as 64"),
         ({"model.patch": 0}, r"config\.model\.patch is not within 1 and 16"),
         ({"optimisation.batch_size": 0}, r"optimisation\.batch_size is 0: give at least 1"),
+        ({"optimisation.epochs": 0}, r"optimisation\.epochs is 0: give at least 1"),
         ({"optimisation.checkpoint_every": 0}, r"optimisation\.checkpoint_every is 0"),
         ({"optimisation.beta": 4.0}, r"optimisation\.beta is 4\.0: give 0 to 1"),
         ({"optimisation.learning_rate": -1.0}, r"optimisation\.learning_rate is -1"),
