@@ -322,9 +322,10 @@ class FoldNetworks:
 
 
 def ruled(inference: Inference, score: dict[str, Any]) -> Inference:
-    """With the rule of a score."""
+    """With the rule of a score; one kept before rules could ask for a peak asks for none."""
+    told = {"min_peak_probability": 0.0, **score}
     names = [field.name for field in dataclasses.fields(ScarRule)]
-    return dataclasses.replace(inference, **{name: score[name] for name in names})
+    return dataclasses.replace(inference, **{name: told[name] for name in names})
 
 
 def _digest(stage3: Corrector) -> str:

@@ -4,9 +4,17 @@ import numpy as np
 import pytest
 from rings import make_corrector
 
+from acsnet_jax.clinical import ScarRule
 from acsnet_jax.files import write_arrays
+from acsnet_jax.pipeline import Inference
 from acsnet_jax.training import folds as fold_networks
-from acsnet_jax.training.folds import FoldNetworks, check_enhancement, deal, pretraining_cine
+from acsnet_jax.training.folds import (
+    FoldNetworks,
+    check_enhancement,
+    deal,
+    pretraining_cine,
+    ruled,
+)
 from acsnet_jax.training.scar_fit import scar_case
 from acsnet_jax.types import InputError, Label
 from configs import crossvalidate
@@ -104,6 +112,17 @@ def test_patients_whose_scar_nobody_drew_come_last(scans):
     folds = deal([*unknown, *scans[3:]], 3, 0)
     assert all(len({scan.id for scan in unknown} & set(fold)) == 1 for fold in folds)
     assert np.ptp([len(fold) for fold in folds]) == 0
+
+
+def test_a_rule_that_was_kept_before_peaks_were_asked_for_asks_for_none():
+    rule = dataclasses.asdict(ScarRule(0.4, 0, "cross", 2, 25.0, 0.7, min_scar_ml=2.0))
+    given = Inference(min_peak_probability=0.8, turns=1)
+    assert ruled(given, rule) == Inference(**rule, turns=1)
+    del rule["min_peak_probability"]
+    assert ruled(given, rule) == Inference(**rule, turns=1)
+    del rule["erosions"]
+    with pytest.raises(KeyError, match="erosions"):
+        ruled(given, rule)
 
 
 def test_a_case_is_found_again_or_refused(make_segmentation, tmp_path):
