@@ -279,10 +279,9 @@ def assemble(scan: Scan, found: Delineation, bundle: Bundle) -> Segmentation:
     lv = to_native(found.lv.astype(np.float32), found.grid) >= 0.5
     kept = np.any(corrected.mask, axis=(1, 2))
     if bundle.inference.trim:
-        # a lost slice is no end of the heart: it counts with the area it had
-        whole = np.where(corrected.lost[:, None, None], given, corrected.mask)
+        lost = given & corrected.lost[:, None, None]
         change = bundle.inference.max_change
-        kept = kept & kept_slices(whole, change, lv=lv, lost=corrected.lost)
+        kept = kept & kept_slices(corrected.mask, change, lv=lv, lost=lost)
     myocardium = corrected.mask & kept[:, None, None]
     probability = to_native(found.enhancement, found.grid)
     marked = probability >= bundle.inference.scar_threshold

@@ -27,7 +27,7 @@ from acsnet_jax.clinical.findings import (
 )
 from acsnet_jax.clinical.scar import core_scar
 from acsnet_jax.clinical.volumes import mass_g, piece_volumes_ml, volume_ml
-from acsnet_jax.ops.host import fill_holes
+from acsnet_jax.ops.host import holes
 from acsnet_jax.types import InputError, Label, MaskStack, Route, Scan, Segmentation
 
 _NO_RING = NotAvailable("no slice has a wall that encloses a cavity")
@@ -294,8 +294,7 @@ def _ends(regions: Regions) -> list[str]:
     ends = []
     if regions.blood_pool[0].any() and regions.myocardium[0].any():
         ends.append(_CUT_AT_APEX)
-    top = regions.myocardium[-1]
-    if regions.blood_pool[-1].any() and (fill_holes(top) & ~top).any():
+    if regions.blood_pool[-1].any() and holes(regions.myocardium[-1]).any():
         ends.append(_CUT_AT_BASE)
     return ends
 

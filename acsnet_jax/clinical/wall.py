@@ -26,7 +26,7 @@ from scipy.sparse import linalg
 from skimage import measure
 
 from acsnet_jax.clinical.availability import NotAvailable
-from acsnet_jax.ops.host import Slice, component_sizes, fill_holes, label_components
+from acsnet_jax.ops.host import Slice, component_sizes, fill_holes, holes, label_components
 from acsnet_jax.types import Spacing
 
 LINES = 120
@@ -142,11 +142,11 @@ def transmurality(lines: WallLines, scar: Slice) -> Float[np.ndarray, "lines"]:
 
 def ring_of(myocardium: Slice) -> tuple[Slice, Slice] | None:
     """The LV around the largest hole of a myocardium, filled, and that hole; None without one."""
-    holes = label_components(fill_holes(myocardium) & ~myocardium, connectivity=4)
-    sizes = component_sizes(holes)
+    inside = label_components(holes(myocardium), connectivity=4)
+    sizes = component_sizes(inside)
     if not sizes.size:
         return None
-    cavity = holes == 1 + int(np.argmax(sizes))
+    cavity = inside == 1 + int(np.argmax(sizes))
     parts = label_components(fill_holes(myocardium))
     return parts == parts[cavity][0], cavity
 

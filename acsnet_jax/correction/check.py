@@ -13,7 +13,7 @@ from jaxtyping import Bool, Shaped
 from skimage.morphology import convex_hull_image
 
 from acsnet_jax import anatomy
-from acsnet_jax.ops.host import fill_holes
+from acsnet_jax.ops.host import holes
 from acsnet_jax.preprocess.crop import crop_or_pad
 from acsnet_jax.types import MaskStack, Spacing
 
@@ -65,7 +65,7 @@ def blood_pools(myocardium: MaskStack, lv: MaskStack | None) -> MaskStack:
         myocardium: wall of each slice.
         lv: wall and cavity as somebody else found them; None takes the whole hull.
     """
-    cavities = np.stack([fill_holes(mask) & ~mask for mask in myocardium])
+    cavities = np.stack([holes(mask) for mask in myocardium])
     for index, mask in enumerate(myocardium):
         if mask.any() and not cavities[index].any():
             inside = convex_hull_image(mask) & ~mask
@@ -78,23 +78,26 @@ def kept_slices(
     max_change: float,
     *,
     lv: MaskStack | None = None,
-    lost: Bool[np.ndarray, "slices"] | None = None,
+    lost: MaskStack | None = None,
 ) -> Bool[np.ndarray, "slices"]:
     """Slices between apex and base; see `acsnet_jax.anatomy.trim_areas`.
 
     The area of a slice is that of wall and cavity, of an open slice too: its wall alone is less
-    than half of the ring below it, which would be the end of every stack with an open base.
+    than half of the ring below it, which would be the end of every stack with an open base. A lost
+    slice is no end of the heart: it has the area it had, and counts as closed.
 
     Args:
-        masks: myocardium of each slice, apex first.
+        masks: myocardium of each slice, apex first; empty where it was lost.
         max_change: of the area between slices.
         lv: as of `blood_pools`.
-        lost: slices of whose wall nobody knows whether it is open.
+        lost: what lost slices were before the correction; empty elsewhere.
+
+    Returns:
+        True where the slice is kept, lost ones among them.
     """
-    areas = np.count_nonzero(masks | blood_pools(masks, lv), axis=(1, 2))
-    is_open = np.array([mask.any() and not (fill_holes(mask) & ~mask).any() for mask in masks])
-    if lost is not None:
-        is_open &= ~lost
+    whole = masks if lost is None else masks | lost
+    areas = np.count_nonzero(whole | blood_pools(whole, lv), axis=(1, 2))
+    is_open = np.array([mask.any() and not holes(mask).any() for mask in masks])
     padding = (0, -len(masks) % _STACK)
     kept = anatomy.trim_areas(
         np.pad(areas, padding).astype(np.int32),

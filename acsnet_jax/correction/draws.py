@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float32, Float64, Shaped
 from acsnet_jax.correction.check import parts
 from acsnet_jax.correction.corrector import Corrector
 from acsnet_jax.latent import Mixture
-from acsnet_jax.ops.host import centroid, fill_holes
+from acsnet_jax.ops.host import centroid, holes
 from acsnet_jax.preprocess.crop import crop_or_pad
 from acsnet_jax.types import MaskStack, Spacing
 
@@ -135,7 +135,7 @@ def _areas(
     spacing_mm: Spacing,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Areas of wall, cavity and what is marked in the wall, in mm^2."""
-    cavities = np.stack([fill_holes(mask) & ~mask for mask in masks])
+    cavities = np.stack([holes(mask) for mask in masks])
     pixel = spacing_mm[0] * spacing_mm[1]
     wall, cavity, marked = (
         pixel * np.count_nonzero(x, axis=(1, 2)) for x in (masks, cavities, masks & inside)

@@ -16,7 +16,7 @@ from acsnet_jax.correction.check import kept_slices
 from acsnet_jax.correction.corrector import Corrector
 from acsnet_jax.correction.native import correct_native
 from acsnet_jax.io.masks import LabelStack, mask_of
-from acsnet_jax.ops.host import fill_holes
+from acsnet_jax.ops.host import fill_holes, holes
 from acsnet_jax.preprocess.grid import grid_over
 from acsnet_jax.preprocess.orient import standard_turn
 from acsnet_jax.types import Certificate, Route
@@ -109,10 +109,8 @@ def correct_labels(
     kept = np.any(corrected.mask, axis=(1, 2))
     if settings.trim:
         upwards = slice(None) if settings.slice_order == "apex_first" else slice(None, None, -1)
-        # a lost slice is no end of the heart: it counts with the area it had
-        whole = np.where(corrected.lost[:, None, None], before, corrected.mask)
-        lost = corrected.lost[upwards]
-        kept = kept & kept_slices(whole[upwards], settings.max_change, lost=lost)[upwards]
+        masks, lost = corrected.mask[upwards], (before & corrected.lost[:, None, None])[upwards]
+        kept = kept & kept_slices(masks, settings.max_change, lost=lost)[upwards]
     moved = None
     if settings.scar_labels:
         scar = mask_of(stack.values, settings.scar_labels)
@@ -138,7 +136,7 @@ def relabelled(
         left = old & ~new
         if not left.any():
             continue
-        cavity = one[fill_holes(old) & ~old]
+        cavity = one[holes(old)]
         one[left] = 0
         if cavity.size:
             known, counts = np.unique(cavity, return_counts=True)

@@ -45,6 +45,11 @@ def fill_holes(mask: Slice) -> Slice:
     return np.asarray(ndimage.binary_fill_holes(mask), bool)
 
 
+def holes(mask: Slice) -> Slice:
+    """What a mask encloses: the cavity of a ring, nothing of an open wall."""
+    return fill_holes(mask) & ~mask
+
+
 def boundary(mask: Slice) -> Slice:
     """Pixels of the mask with a 4-neighbour outside it."""
     return mask & ~np.asarray(ndimage.binary_erosion(mask, _STRUCTURES[4]), bool)
