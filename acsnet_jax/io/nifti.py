@@ -54,6 +54,12 @@ _NIBABEL_ERRORS = (
     WrapStructError,
     zlib.error,
 )
+_GZIP = b"\x1f\x8b"  # how a compressed file begins
+_STARTS = [  # and one that is not: with the size of its header
+    struct.pack(f"{order}i", kind.sizeof_hdr)
+    for order in "<>"
+    for kind in (nibabel.Nifti1Header, nibabel.Nifti2Header)
+]
 _DEFLATE = 1032  # bytes that a compressed byte can stand for at most
 _MOST_OFFSET = 2**24  # bytes before the voxels, header extensions included
 _MOST_READ = 3 * 2**28  # bytes that reading one file may take
@@ -243,6 +249,7 @@ def open_nifti(
     logger = logging.getLogger("nibabel.global")
     silent, logger.disabled = logger.disabled, True
     try:
+        _check_name(path)
         # nibabel repairs a spacing of 0 silently; the raw header still tells it.
         header, repaired = _headers(path)
         shape = repaired.get_data_shape()
@@ -274,6 +281,16 @@ def _headers(path: pathlib.Path) -> tuple[nibabel.Nifti1Header, nibabel.Nifti1He
     kind = nibabel.Nifti2Header if second else nibabel.Nifti1Header
     block = start[: kind.sizeof_hdr]
     return kind(block, check=False), kind(block)
+
+
+def _check_name(path: pathlib.Path) -> None:
+    """Refuses a name that lies about compression, by which the file is opened."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start.startswith(_GZIP) and path.name.endswith(".nii"):
+        raise InputError(f"{path}: the file is compressed: name it .nii.gz")
+    if start in _STARTS and path.name.endswith(".gz"):
+        raise InputError(f"{path}: the file is not compressed: name it .nii")
 
 
 def _check_type(dtype: np.dtype, path: pathlib.Path) -> None:

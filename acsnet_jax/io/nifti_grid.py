@@ -7,7 +7,7 @@ import nibabel
 import numpy as np
 from jaxtyping import Float64
 
-from acsnet_jax.io.stack import check_spacing, corners_apart_mm
+from acsnet_jax.io.stack import check_scale, check_spacing, corners_apart_mm
 from acsnet_jax.types import InputError, NiftiGrid, Scan
 
 GEOMETRY_FIELDS = tuple(field.name for field in dataclasses.fields(NiftiGrid))
@@ -31,7 +31,7 @@ def voxel_geometry(
         Spacing in mm along the array's axes, the affine with that spacing, and problems.
 
     Raises:
-        InputError: a spacing is not positive, or the affine is not finite.
+        InputError: a spacing is not positive, or no scanner's, or the affine is not finite.
     """
     affine = np.asarray(header.get_best_affine(), np.float64)
     if not np.isfinite(affine[:3, 3]).all():
@@ -55,6 +55,7 @@ def voxel_geometry(
     elif not np.allclose(pixdim, 1.0):
         problems.append("affine and pixdim contradict each other, the affine is used")
     spacing = spacing * unit
+    check_scale(spacing.tolist(), str(path))
     if unit != 1.0:
         problems.append("distances are not in mm in the header, converted")
     scaled = affine.copy()

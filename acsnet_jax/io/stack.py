@@ -43,6 +43,7 @@ MOST_VOXELS = 2**26
 """Of one stack: 512 x 512 x 256; rescaled in double precision, kept in single, 0.75 GiB."""
 
 _LEAST_MM, _MOST_MM = 1e-6, 1e6
+_FINEST_MM, _COARSEST_MM = 0.01, 100.0  # of any scanner; metres and micrometres lie beyond
 _CLEAR_COSINE = 0.2
 _CLEAR_SLOPE = 0.005
 _SAME_POSITION_MM = 0.05
@@ -81,6 +82,16 @@ def check_spacing(spacing_mm: Sequence[float], where: str) -> None:
         raise InputError(
             f"{where}: pixel spacing is {values} mm: correct the header, each must be above 0 and "
             "finite"
+        )
+
+
+def check_scale(spacing_mm: Sequence[float], where: str) -> None:
+    """Raises InputError for distances (mm) that no scanner has, as where metres count as mm."""
+    if not all(_FINEST_MM <= s <= _COARSEST_MM for s in spacing_mm):
+        values = " x ".join(f"{float(s):g}" for s in spacing_mm)
+        raise InputError(
+            f"{where}: pixel spacing is {values} mm, metres or micrometres? Correct the header, or "
+            f"its unit: each must lie between {_FINEST_MM:g} and {_COARSEST_MM:g} mm"
         )
 
 

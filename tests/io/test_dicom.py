@@ -434,6 +434,11 @@ def test_spacing_not_positive(tmp_path, spacing):
     _bad(tmp_path, r"IM00\.dcm: pixel spacing")
 
 
+def test_spacing_of_no_scanner(tmp_path):
+    write_stack(tmp_path, PixelSpacing=[0.0015, 0.0015])
+    _bad(tmp_path, r"pixel spacing is 0\.0015 x 0\.0015 mm, metres or micrometres\?")
+
+
 def test_spacing_missing(tmp_path):
     write_stack(tmp_path, drop=["PixelSpacing"])
     _bad(tmp_path, "PixelSpacing is missing")

@@ -277,6 +277,26 @@ def test_spacing_not_positive(tmp_path, value, axis):
         read_nifti(path)
 
 
+@pytest.mark.parametrize("factor", [1e-3, 1e3])
+def test_spacing_of_no_scanner(tmp_path, factor):
+    """Metres or micrometres that count as mm: without a unit, nothing else tells."""
+    path = tmp_path / "i.nii"
+    image = nibabel.Nifti1Image(stack(), np.diag([*(factor * np.array([1.25, 1.5, 8.0])), 1.0]))
+    nibabel.save(image, path)
+    with pytest.raises(InputError, match=r"i\.nii: pixel spacing is .* metres or micrometres\?"):
+        read_nifti(path)
+    image.header.set_xyzt_units("meter" if factor < 1 else "micron")
+    nibabel.save(image, path)
+    assert read_nifti(path).spacing_mm == pytest.approx((1.5, 1.25))
+
+
+@pytest.mark.parametrize(("made", "named"), [("i.nii", "i.nii.gz"), ("i.nii.gz", "i.nii")])
+def test_a_name_that_lies_about_compression(tmp_path, made, named):
+    save(tmp_path / made, stack(), oblique(8.0)).rename(tmp_path / named)
+    with pytest.raises(InputError, match=f"{named}: the file is .*compressed: name it {made[1:]}$"):
+        read_nifti(tmp_path / named)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
 def test_intensities_not_finite(tmp_path, value):
     array = stack().astype(np.float64)

@@ -10,7 +10,7 @@ from jaxtyping import Float64
 
 from acsnet_jax.io.dicom.headers import Frame
 from acsnet_jax.io.dicom.values import numbers
-from acsnet_jax.io.stack import APEX_DIRECTION, check_spacing
+from acsnet_jax.io.stack import APEX_DIRECTION, check_scale, check_spacing
 from acsnet_jax.types import InputError
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
@@ -39,7 +39,7 @@ def common_spacing(frames: Sequence[Frame]) -> tuple[float, float]:
     """(row, column) distance of pixel centres of all planes.
 
     Raises:
-        InputError: it is missing, not positive, or differs.
+        InputError: it is missing, not positive, no scanner's, or differs.
     """
     first = None
     for frame in frames:
@@ -47,6 +47,7 @@ def common_spacing(frames: Sequence[Frame]) -> tuple[float, float]:
         if spacing is None:
             raise InputError(f"{frame.path}: PixelSpacing is missing: correct the header")
         check_spacing(spacing.tolist(), str(frame.path))
+        check_scale(spacing.tolist(), str(frame.path))
         if first is None:
             first = spacing
         elif not np.allclose(spacing, first, rtol=1e-3):
