@@ -75,6 +75,17 @@ class Inference(ScarRule):
     shapes: int = 8
     shape_step: float = 0.25
 
+    def __post_init__(self) -> None:
+        """Raises `InputError` for numbers that no use can have."""
+        try:
+            super().__post_init__()
+        except InputError as error:
+            raise InputError(f"inference.{error}") from error
+        for name, least in {"batch": 1, "max_change": 0, "shapes": 0, "shape_step": 0}.items():
+            given = getattr(self, name)
+            if given < least:
+                raise InputError(f"inference.{name} is {given}: give at least {least}")
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Bundle:

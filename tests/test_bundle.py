@@ -110,6 +110,16 @@ def test_options_can_be_replaced(tmp_path, parts):
     assert loaded.corrector.options == CorrectionOptions(alphas=8, scope="all")
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "wanted"),
+    [("alphas", 1, "at least 2"), ("neighbours", 0, "at least 1"), ("neighbours", 999, "at most")],
+)
+def test_options_that_no_search_can_have_are_refused(tmp_path, parts, option, value, wanted):
+    folder = save(tmp_path / "bundle", parts)
+    with pytest.raises(InputError, match=rf"correction\.{option} is {value}.*give {wanted}"):
+        bundles.load_corrector(folder, correction={option: value})
+
+
 def test_intervals_are_calibrated_for_the_options_that_the_bundle_has(
     tmp_path, parts, caplog, monkeypatch
 ):

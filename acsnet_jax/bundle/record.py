@@ -221,6 +221,8 @@ def _typed(cls: type[T], told: dict[str, Any], name: str, path: pathlib.Path) ->
     except TypeError as error:
         wrong = str(error)[:80]
         raise InputError(f"{path}: {wrong} is none of its values: {_FIX}") from error
+    except InputError as error:
+        raise InputError(f"{path}: {error}: {_FIX}") from error
     _check_ranges(section, path)
     return typed
 

@@ -160,7 +160,8 @@ def load(
         is another than the one that it was made with, but for those that change speed alone.
 
     Raises:
-        InputError: the folder is no bundle, of another format, damaged, or stage 3 alone.
+        InputError: the folder is no bundle, of another format, damaged, or stage 3 alone; an option
+            is out of range.
     """
     read = record.read(pathlib.Path(folder))
     missing = [name for name in NETWORKS if name not in read.networks]
@@ -216,7 +217,8 @@ def load_corrector(
         correction: options of `CorrectionOptions` to replace.
 
     Raises:
-        InputError: the folder is no bundle, of another format, or damaged.
+        InputError: the folder is no bundle, of another format, or damaged; an option is out of
+            range.
     """
     return _corrector(record.read(pathlib.Path(folder)), correction or {})
 
@@ -270,6 +272,12 @@ def _corrector(read: Record, correction: Mapping[str, Any]) -> Corrector:
             population = decoded_population(arrays["codes"], decode, delta)
         except InputError as error:
             raise InputError(f"{read.latent}: {error}") from error
+    options = dataclasses.replace(read.correction, **correction)
+    if options.neighbours > len(population.codes):
+        raise InputError(
+            f"correction.neighbours is {options.neighbours}, and the population of {read.folder} "
+            f"has {len(population.codes)} codes: give at most as many"
+        )
     return Corrector(
         encode=Encode(model, variables),
         decode=decode,
@@ -278,7 +286,7 @@ def _corrector(read: Record, correction: Mapping[str, Any]) -> Corrector:
         thresholds=read.thresholds,
         size=spec.mask_size,
         spacing_mm=spec.myo_spacing_mm,
-        options=dataclasses.replace(read.correction, **correction),
+        options=options,
     )
 
 

@@ -48,7 +48,7 @@ class RuleGrid:
             alike; of them the one with the least bias of the volume is taken.
 
     Raises:
-        InputError: there is nothing to try of one of them.
+        InputError: there is nothing to try of one of them, or what no rule can have.
     """
 
     thresholds: tuple[float, ...] = (0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)
@@ -63,10 +63,16 @@ class RuleGrid:
     tolerance: float = 0.02
 
     def __post_init__(self) -> None:
-        """Refuse a grid without points."""
+        """Refuse a grid without points, and points that are no rules."""
         for name, tried in dataclasses.asdict(self).items():
             if tried == ():
                 raise InputError(f"config.rule.{name} is empty: give at least one value")
+        if self.tolerance < 0:
+            raise InputError(f"config.rule.tolerance is {self.tolerance}: give 0 or more")
+        try:
+            _ = [*self.markings()], [_limited(ScarRule(), limits) for limits in self.limits()]
+        except InputError as error:
+            raise InputError(f"config.rule: {error}") from error
 
     def markings(self) -> Iterator[ScarRule]:
         """Every way of marking, without limits for patients."""
@@ -82,6 +88,17 @@ class RuleGrid:
         """Every set of limits for patients: volume, largest component, probability."""
         axes = self.min_ml, self.min_largest_ml, self.min_probability
         return np.array([*itertools.product(*axes)])
+
+
+def _limited(marking: ScarRule, limits: Float64[np.ndarray, "3"]) -> ScarRule:
+    """A marking with one set of limits for patients."""
+    volume_ml, largest_ml, probability = limits.tolist()
+    return dataclasses.replace(
+        marking,
+        min_scar_ml=volume_ml,
+        min_largest_scar_ml=largest_ml,
+        min_scar_probability=probability,
+    )
 
 
 class ScarCase(NamedTuple):
@@ -235,14 +252,8 @@ def _best_limits(
     volume = np.where(kept, found_ml, 0.0)
     seen = dice[scarred] * kept[scarred]
     errors = np.abs(volume - drawn)[scarred] / drawn[scarred]
-    volume_limit, largest_limit, probability_limit = (float(x) for x in limits[best])
     return RuleScore(
-        dataclasses.replace(
-            marking,
-            min_scar_ml=volume_limit,
-            min_largest_scar_ml=largest_limit,
-            min_scar_probability=probability_limit,
-        ),
+        _limited(marking, limits[best]),
         agreement=float(agreements[best]),
         dice=float(np.where(kept, dice, ~scarred).mean()),
         dice_scarred=float(seen.mean()) if seen.size else 0.0,

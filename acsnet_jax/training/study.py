@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import ml_collections
 
+from acsnet_jax.correction import CorrectionOptions
+from acsnet_jax.pipeline import Inference
 from acsnet_jax.training.cohort import Cohort, lge_like_by_phantoms
 from acsnet_jax.training.latent_space import LatentOptions
 from acsnet_jax.training.loop import train_and_evaluate
@@ -42,9 +44,15 @@ def check_study(config: Config) -> None:
                 course_of(from_config(Pretraining, network.pretraining), 1)
         except InputError as error:
             raise InputError(f"config.networks.{task}: {error}") from error
-    for section, options in (("rule", RuleGrid), ("latent", LatentOptions)):
-        if section in config:
-            from_config(options, config[section])
+    sections = {
+        "rule": RuleGrid,
+        "latent": LatentOptions,
+        "inference": Inference,
+        "correction": CorrectionOptions,
+    }
+    for name, options in sections.items():
+        if name in config:
+            from_config(options, config[name])
 
 
 def train_network(

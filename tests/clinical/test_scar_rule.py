@@ -1,4 +1,5 @@
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from acsnet_jax.clinical import (
     mark_scar,
     told_no_reflow,
 )
+from acsnet_jax.types import InputError
 
 UNIT, POSITIONS = (1.0, 1.0), np.arange(3) * 10.0
 PLAIN = ScarRule(erosions=0, min_scar_mm2=0.0)
@@ -71,6 +73,20 @@ def test_a_patient_below_a_limit_has_no_scar_at_all(stack, limit, below, above):
     kept = mark(stack, dataclasses.replace(PLAIN, **{limit: below}))
     np.testing.assert_array_equal(kept, whole)
     assert not mark(stack, dataclasses.replace(PLAIN, **{limit: above})).any()
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        ({"scar_threshold": 1.2}, "scar_threshold is 1.2: give 0 to 1"),
+        ({"scar_threshold": math.nan}, "scar_threshold is nan: give 0 to 1"),
+        ({"erosions": -1}, "erosions is -1: give at least 0"),
+        ({"max_scar_components": 0}, "max_scar_components is 0: give at least 1"),
+    ],
+)
+def test_numbers_that_no_rule_can_have_are_refused(change, wanted):
+    with pytest.raises(InputError, match=wanted):
+        dataclasses.replace(PLAIN, **change)
 
 
 def test_a_piece_that_is_sure_nowhere_is_dropped_and_one_that_goes_on_is_kept(stack):

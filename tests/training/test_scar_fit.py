@@ -11,6 +11,7 @@ GRID = RuleGrid(
     thresholds=(0.3, 0.5),
     components=(5,),
     min_mm2=(0.0,),
+    min_peak=(0.0,),
     min_ml=(0.0, 0.5, 1.0),
     min_largest_ml=(0.0,),
     min_probability=(0.0,),

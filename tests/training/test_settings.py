@@ -135,12 +135,17 @@ def test_a_study_is_looked_at_whole_before_it_trains(change, message):
         ({"rule.thresholds": ()}, r"rule\.thresholds is empty"),
         ({"latent.coverage": 0.0}, r"latent\.coverage is 0"),
         ({"latent.population": 0}, r"latent\.population is 0"),
+        ({"rule.min_ml": (-1.0,)}, r"rule: min_scar_ml is -1"),
+        ({"rule.tolerance": -0.1}, r"rule\.tolerance is -0\.1"),
+        ({"inference.scar_threshold": 1.5}, r"inference\.scar_threshold is 1\.5: give 0 to 1"),
+        ({"inference.batch": 0}, r"inference\.batch is 0: give at least 1"),
+        ({"correction.alphas": 1}, r"correction\.alphas is 1: give at least 2"),
     ],
 )
-def test_what_is_fitted_after_the_training_is_looked_at_before_it(change, message):
+def test_what_is_fitted_and_used_after_the_training_is_looked_at_before_it(change, message):
     config = emidec_cpu.get_config()
     config.update_from_flattened_dict(change)
-    with pytest.raises(InputError, match=rf"config\.{message}"):
+    with pytest.raises(InputError, match=message):
         check_study(config)
 
 
