@@ -177,6 +177,8 @@ def _write_patients(
     config: Mapping,
 ) -> None:
     """A page of each patient, and one that holds them all, worst first."""
+    for page in folder.glob("*.html"):
+        page.unlink()  # those of an earlier study
     provenance = {**report.environment(), **report.config_text(config)}
     studies = []
     given = list(zip(segmentations, calibrations, gate, strict=True))

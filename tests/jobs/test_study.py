@@ -23,6 +23,8 @@ def folder(make_segmentation, tmp_path_factory):
     spread = {"lv_volume_ml": 1.0}
     segmentations = [dataclasses.replace(x, spread=spread) for x in (found, missed, normal)]
     folder = tmp_path_factory.mktemp("study")
+    (folder / "patients").mkdir()
+    (folder / "patients" / "of_an_earlier_study.html").touch()
     write_study(
         segmentations,
         evaluation.evaluate(segmentations, Inference()),
