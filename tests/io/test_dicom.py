@@ -535,6 +535,18 @@ def test_slope_of_zero(tmp_path):
     _bad(write_stack(tmp_path, RescaleSlope=0, RescaleIntercept=1), "RescaleSlope is 0")
 
 
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [("PatientID", "B"), ("PhotometricInterpretation", "MONOCHROME1")],
+)
+def test_slices_that_do_not_belong_together(tmp_path, keyword, value):
+    write_stack(tmp_path, **{"PatientID": "A"})
+    write_slice(tmp_path, "IM02.dcm", 4, **{"PatientID": "A", keyword: value})
+    _bad(tmp_path, rf"IM02\.dcm: {keyword} is another than in IM00\.dcm of the same stack")
+    write_slice(tmp_path, "IM02.dcm", 4, drop=["PatientID"])
+    assert len(read_dicom(tmp_path).image) == 5  # a slice that tells no patient stays
+
+
 def test_invalid_values_raise_no_warning_that_quotes_them(tmp_path):
     with pydicom.config.disable_value_validation():
         for name in ("p1", "p2"):
@@ -570,7 +582,8 @@ def _damage_value(path, keyword, value):
         ("SeriesNumber", b"one", None),
         ("PixelSpacing", b"1e30\\1e30", "pixel spacing"),
         ("ImagePositionPatient", b"1e300\\0\\0 ", "kilometres away"),
-        ("RescaleSlope", b"1e400 ", None),
+        ("RescaleSlope", b"1e400 ", "RescaleSlope needs one finite number"),
+        ("RescaleSlope", b"", "RescaleSlope and RescaleIntercept stand either here or in IM00"),
         ("RescaleSlope", b"1e308 ", "infinite intensities"),
         ("WindowCenter", b"nan ", None),
         ("BitsAllocated", b"\x10", "cannot decode the pixels"),

@@ -30,6 +30,7 @@ _MR_CLASSES = (
 _ATTRIBUTES = (
     "SOPClassUID",
     "Modality",
+    "PatientID",
     "StudyInstanceUID",
     "SeriesInstanceUID",
     "SeriesNumber",

@@ -18,7 +18,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from acsnet_jax.io.dicom.headers import Frame, no_validation, text
 from acsnet_jax.io.dicom.parse import PYDICOM_ERRORS, open_dicom
-from acsnet_jax.io.dicom.values import first_number
+from acsnet_jax.io.dicom.values import first_number, numbers
 from acsnet_jax.io.stack import check_size
 from acsnet_jax.types import InputError, VoiFunction, Window
 
@@ -52,22 +52,43 @@ def intensities(frames: Sequence[Frame]) -> Intensities:
     """Decodes and rescales; nothing is clipped.
 
     Raises:
-        InputError: pixels that cannot be decoded, or rescaling that makes no sense; names the file.
+        InputError: pixels that cannot be decoded, rescaling that makes no sense, or slices whose
+            intensities mean different things; names the file.
     """
     check_size((len(frames), *frames[0].shape), str(frames[0].path.parent))
+    _check_alike(frames)
     with np.errstate(over="ignore", invalid="ignore"):  # What overflows is refused as infinite.
         image = np.empty((len(frames), *frames[0].shape))
         for k, frame in enumerate(frames):
             image[k] = _rescaled(frame)
         window, problems = shared_window(frames)
-        inverted = text(frames[0], "PhotometricInterpretation") == "MONOCHROME1"
+        inverted = _is_inverted(frames[0])
         if inverted:
             mirror = float(image.max() + image.min())
             image = mirror - image
             window = _mirrored(window, mirror)
         image = image.astype(np.float32)
-    pairs = tuple(sorted({_rescale(frame) for frame in frames}))
+    pairs = tuple(sorted({_rescale(frame) or (1.0, 0.0) for frame in frames}))
     return Intensities(image, window, pairs, inverted, problems)
+
+
+def _check_alike(frames: Sequence[Frame]) -> None:
+    """Slices of one stack are all rescaled or none, and bright alike; slopes may differ."""
+    for frame in frames:
+        if (_rescale(frame) is None) != (_rescale(frames[0]) is None):
+            raise InputError(
+                f"{frame.path}: RescaleSlope and RescaleIntercept stand either here or in "
+                f"{frames[0].name}, of the same stack: correct the header"
+            )
+        if _is_inverted(frame) != _is_inverted(frames[0]):
+            raise InputError(
+                f"{frame.path}: PhotometricInterpretation is another than in {frames[0].name} of "
+                "the same stack: correct the header"
+            )
+
+
+def _is_inverted(frame: Frame) -> bool:
+    return text(frame, "PhotometricInterpretation") == "MONOCHROME1"
 
 
 def _rescaled(frame: Frame) -> Float64[np.ndarray, "height width"]:
@@ -78,19 +99,19 @@ def _rescaled(frame: Frame) -> Float64[np.ndarray, "height width"]:
                 return np.asarray(apply_modality_lut(stored, frame.header), np.float64)
         except PYDICOM_ERRORS as error:
             raise InputError(f"{frame.path}: cannot apply the modality LUT: correct it") from error
-    slope, intercept = _rescale(frame)
+    slope, intercept = _rescale(frame) or (1.0, 0.0)
     return stored * slope + intercept
 
 
-def _rescale(frame: Frame) -> tuple[float, float]:
-    """Slope and intercept; (1, 0) where the header has none."""
-    slope = first_number(frame.header, "RescaleSlope", frame.path)
-    intercept = first_number(frame.header, "RescaleIntercept", frame.path)
+def _rescale(frame: Frame) -> tuple[float, float] | None:
+    """Slope and intercept; None where the header has not both."""
+    slope = numbers(frame.header, "RescaleSlope", 1, frame.path)
+    intercept = numbers(frame.header, "RescaleIntercept", 1, frame.path)
     if slope is None or intercept is None:
-        return 1.0, 0.0
-    if slope == 0:
+        return None
+    if slope[0] == 0:
         raise InputError(f"{frame.path}: RescaleSlope is 0, which wipes out the image: correct it")
-    return slope, intercept
+    return float(slope[0]), float(intercept[0])
 
 
 def shared_window(frames: Sequence[Frame]) -> tuple[Window | None, list[str]]:

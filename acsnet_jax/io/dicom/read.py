@@ -53,7 +53,7 @@ def read_dicom(
     Raises:
         InputError: no or several short-axis stacks; a missing or duplicated slice; a file that is
             truncated, or lacks its position, orientation, spacing or size, or holds an attribute
-            that cannot be read; sizes that differ; a bad key.
+            that cannot be read; sizes, patients or what intensities mean that differ; a bad key.
 
     References:
         Paper, Data Source and Processing (window and rescale tags; windows are applied where the

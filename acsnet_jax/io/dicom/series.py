@@ -64,10 +64,22 @@ def find_stack(path: str | pathlib.Path, *, series: int | str | None = None) -> 
     for frame in unplaced:
         if _uid(frame) in uids:
             raise InputError(_unplaced_message(frame))
+    _check_patient(group)
     stack = _stack(group, str(path))
     if along_heart(group[0]) <= _SHORT_AXIS:
         stack.problems.append("slices do not seem to lie across the heart: is this a short axis?")
     return stack
+
+
+def _check_patient(group: Sequence[Frame]) -> None:
+    """Refuses a stack of several patients; a file may tell none. Messages tell no PatientID."""
+    named = [frame for frame in group if text(frame, "PatientID")]
+    for frame in named:
+        if text(frame, "PatientID") != text(named[0], "PatientID"):
+            raise InputError(
+                f"{frame.path}: PatientID is another than in {named[0].name} of the same stack: "
+                "keep the files of one patient"
+            )
 
 
 def choose_phase(stack: FrameStack, *, trigger_ms: int | float | None = None) -> list[Frame]:
