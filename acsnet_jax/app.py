@@ -23,6 +23,7 @@ from acsnet_jax.types import InputError
 _OPTIONS = ("--config", "--workdir", "--print_config", "--help")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NO_MEMORY = "RESOURCE_EXHAUSTED"  # how XLA begins
 _PATIENCE_S = 300
 
 
@@ -46,8 +47,8 @@ def run(
 
     One run at a time writes to a folder (`acsnet_jax.lock`): a second one is refused. Bad input
     (`InputError`, an unknown option or config key) ends with one line on standard error and exit
-    status 1, as do a full disk and a file that may not be read or written; a defect keeps its
-    traceback.
+    status 1, as do a full disk, a file that may not be read or written, and more than the device
+    has memory for; a defect keeps its traceback.
     """
     _log_to_console()
     try:
@@ -68,6 +69,13 @@ def run(
             main(config, workdir)
     except (InputError, FloatingPointError) as error:
         _stop(str(error))
+    except jax.errors.JaxRuntimeError as error:
+        if str(error).startswith(_NO_MEMORY):
+            _stop(
+                f"{str(error).splitlines()[0]} Compute fewer images or masks at once: give a "
+                "smaller batch_size or batch, or correction.memory_mb"
+            )
+        raise
     except OSError as error:
         if error.errno in _FULL:
             _stop(f"{error}; make room and give the same command again")

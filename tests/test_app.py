@@ -282,6 +282,22 @@ def test_what_cannot_be_joined_is_one_line(argument, join, words, monkeypatch, c
     assert words in line
 
 
+def test_too_little_memory_of_the_device_is_one_line_and_another_fault_is_not(monkeypatch, capsys):
+    def fail(message):
+        def main(*_):
+            raise jax.errors.JaxRuntimeError(message)
+
+        return main
+
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    with pytest.raises(SystemExit):
+        app.run(fail("RESOURCE_EXHAUSTED: Out of memory allocating 14005185767552 bytes."), "lv")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: RESOURCE_EXHAUSTED") and "smaller batch_size" in line
+    with pytest.raises(jax.errors.JaxRuntimeError, match="a defect"):
+        app.run(fail("INTERNAL: a defect"), "lv")
+
+
 def test_a_full_disk_is_one_line_and_another_fault_is_not(monkeypatch, capsys):
     def fail(number):
         def main(*_):
