@@ -78,8 +78,8 @@ class GateLimits:
     """
 
     wall_confidence: float = 0.867
-    scar_confidence: float = 0.629
-    left_out_ml: float = 0.8
+    scar_confidence: float = 0.703
+    left_out_ml: float = 1.8
     changed_share: float = 0.012
     lost_share: float = 0.0
     shift_mm: float = 4.2

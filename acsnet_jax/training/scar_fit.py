@@ -6,6 +6,8 @@ the mean of the 3-D Dice and of 1 less the relative error of the volume: where a
 thresholds far apart give the same Dice, and very different volumes. A patient without scar counts 1
 if none is found, else 0. Some sixty patients cannot tell rules apart that differ by a hundredth of
 this, and such rules may still find a quarter less scar in all: of those the least biased is taken.
+Of limits for patients that agree alike the middle ones are taken, midway between patients with scar
+and those without: the lowest would just not make up scar in these, and do so in the next.
 No-reflow that the networks tell is part of the scar, as it is of what is delivered. Limits look at
 all slices, as they will; what counts as found or not lies in those that the expert labelled.
 Arrays are ``[slices, height, width]``, apex first.
@@ -27,6 +29,8 @@ from acsnet_jax.clinical import Element, ScarRule, burden, mark_scar, told_no_re
 from acsnet_jax.metrics import stack_dice
 from acsnet_jax.types import InputError, Label, Segmentation, Spacing
 
+_ROUNDING = 1e-9  # of a mean over patients
+
 
 @dataclasses.dataclass(frozen=True)
 class RuleGrid:
@@ -39,11 +43,12 @@ class RuleGrid:
         components: largest numbers of components a slice.
         min_mm2: smallest components.
         min_peak: least probabilities of the surest pixel of a piece; what lies not above the
-            threshold asks nothing, and is tried once.
+            threshold asks nothing, and is tried once. None above 0.8 by default: an ensemble's
+            peaks lie lower than those of one network, to which a rule is fitted.
         min_ml: least volumes of a patient.
         min_largest_ml: least volumes of a patient's largest component.
-        min_probability: least mean probabilities of a patient. None by default: an ensemble's lie
-            lower than those of one network, to which a rule is fitted.
+        min_probability: least mean probabilities of a patient. None by default, for the same
+            reason.
         tolerance: rules that agree with the experts as well as the best but for this much are
             alike; of them the one with the least bias of the volume is taken.
 
@@ -51,12 +56,12 @@ class RuleGrid:
         InputError: there is nothing to try of one of them, or what no rule can have.
     """
 
-    thresholds: tuple[float, ...] = (0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)
+    thresholds: tuple[float, ...] = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8)
     erosions: tuple[int, ...] = (0, 1)
     elements: tuple[Element, ...] = ("cross", "square")
     components: tuple[int, ...] = (2, 5)
-    min_mm2: tuple[float, ...] = (0.0, 10.0, 25.0, 50.0)
-    min_peak: tuple[float, ...] = (0.0,)
+    min_mm2: tuple[float, ...] = (0.0, 25.0, 50.0)
+    min_peak: tuple[float, ...] = (0.0, 0.7, 0.8)
     min_ml: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0)
     min_largest_ml: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 3.0)
     min_probability: tuple[float, ...] = (0.0,)
@@ -247,7 +252,9 @@ def _best_limits(
     error = np.abs(found_ml - drawn) / np.where(scarred, drawn, 1.0)
     found = np.where(scarred, (dice + 1 - np.minimum(error, 1.0)) / 2, found_ml == 0)
     agreements = np.where(kept, found, ~scarred).mean(axis=1)
-    best = int(np.argmax(agreements))  # of equals the first: the lowest limits
+    equals = np.flatnonzero(agreements >= agreements.max() - _ROUNDING)
+    # without anybody to tell scar from there is no middle, but the lowest
+    best = equals[0] if scarred.all() else equals[_middle(limits[equals])]
     kept = kept[best]
     volume = np.where(kept, found_ml, 0.0)
     seen = dice[scarred] * kept[scarred]
@@ -262,3 +269,9 @@ def _best_limits(
         volume_error=float(errors.mean()) if errors.size else 0.0,
         bias=float((volume.sum() - drawn.sum()) / drawn.sum()) if drawn.any() else 0.0,
     )
+
+
+def _middle(limits: Float64[np.ndarray, "limits 3"]) -> int:
+    """Which of some sets of limits is the fewest steps of the grid from all the others."""
+    steps = np.stack([np.unique(axis, return_inverse=True)[1] for axis in limits.T], axis=1)
+    return int(np.abs(steps[:, None] - steps[None]).sum(axis=(1, 2)).argmin())

@@ -137,10 +137,29 @@ def test_limits_see_the_slices_that_nobody_labelled_and_scores_do_not():
     nowhere[0] = 0.0
     unknown = healthy._replace(judged=half, probability=nowhere)
     rule, scores = fit_scar_rule([unknown, scarred], grid=GRID)
-    assert rule.min_scar_ml == 0.0 and scores[0].false_alarms == 0
+    assert rule.min_scar_ml == 0.5 and scores[0].false_alarms == 0  # 0, 0.5 and 1 agree alike
 
 
-def test_the_lowest_limits_win_among_equals():
+@pytest.mark.parametrize(
+    ("min_ml", "min_largest_ml", "taken"),
+    [
+        ((0.0, 0.5, 1.0, 1.5, 2.0, 2.5), (0.0,), (1.5, 0.0)),
+        ((0.0, 0.5, 1.0, 1.5, 2.0), (0.0, 0.5), (1.5, 0.0)),
+        ((0.0,), (0.0, 0.5, 1.0, 1.5, 2.0, 2.5), (0.0, 1.5)),
+        ((0.0, 1.0, 2.0), (0.0, 1.0, 2.0), (1.0, 1.0)),
+    ],
+)
+def test_among_equals_the_limits_midway_between_healthy_and_scarred_win(
+    min_ml, min_largest_ml, taken
+):
+    """0.72 mL in one piece where nothing was drawn, and 2 mL where a scar was."""
+    grid = dataclasses.replace(GRID, min_ml=min_ml, min_largest_ml=min_largest_ml)
+    rule, scores = fit_scar_rule([make_case(6, drawn=False), make_case(10)], grid=grid)
+    assert (rule.min_scar_ml, rule.min_largest_scar_ml) == taken
+    assert scores[0].false_alarms == scores[0].missed == 0
+
+
+def test_the_lowest_limits_win_among_equals_where_nobody_is_healthy():
     rule, _ = fit_scar_rule([make_case(14)], grid=GRID)
     assert rule == ScarRule(0.3, 0, "cross", 5, 0.0)
 
