@@ -178,7 +178,8 @@ def training_step(
     def loss_of(inputs: torch.Tensor) -> torch.Tensor:
         return segmentation_loss(model(inputs), masks, shares, beta=beta)
 
-    run = torch.compile(loss_of) if compiled else loss_of
+    # sizes are fixed: symbolic ones of an earlier contender fail where a network folds patches
+    run = torch.compile(loss_of, dynamic=False) if compiled else loss_of
 
     def step() -> torch.Tensor:
         optimiser.zero_grad(set_to_none=True)

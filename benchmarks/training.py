@@ -12,7 +12,7 @@ and JSON under benchmarks/results; best on an idle machine. The contenders:
 - *network*: the same without augmentation, on a batch that stays on the device.
 - *eager*, *compiled*: PyTorch doing what *network* does (channels_last, all threads), where it is
   installed; compiled by ``torch.compile`` where that works.
-- *step, no dropout* and *augmentation* alone: the parts of a step.
+- *step, no dropout* (of networks that have some) and *augmentation* alone: the parts of a step.
 
 On a GPU each also in bfloat16 (``--bf16`` asks for it elsewhere), with model FLOP utilisation: the
 multiplications and additions of the convolutions, three times the forward pass, over the peak of
@@ -275,9 +275,10 @@ def ours(
         half = dataclasses.replace(task, model=task.model.clone(dtype=jnp.bfloat16))
         makers["step, bf16"] = functools.partial(whole_step, shape, half, batch)
         makers["network, bf16"] = functools.partial(network_step, shape, half, still)
-    if parts:
+    if parts and task.model.dropout:
         kept = dataclasses.replace(task, model=task.model.clone(dropout=0.0))
         makers["step, no dropout"] = functools.partial(whole_step, shape, kept, batch)
+    if parts:
         makers["augmentation"] = functools.partial(augmentation, shape, task, batch)
     return makers
 
