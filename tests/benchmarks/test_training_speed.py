@@ -129,7 +129,7 @@ def test_a_race_counts_no_late_program_and_compares_within_itself(capsys, monkey
     settings = training.settings_by("myo_small")
     settings = dataclasses.replace(
         settings,
-        spec=dataclasses.replace(settings.spec, myo_size=16, context=1),
+        spec=dataclasses.replace(settings.spec, myo_size=16, context=1, no_reflow=False),
         optimisation=Optimisation(beta=0.4),
         model=dataclasses.replace(MODEL, dropout=0.1),
     )
