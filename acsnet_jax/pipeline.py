@@ -43,7 +43,15 @@ from acsnet_jax.preprocess.stages import (
     myo_working,
     null_outside,
 )
-from acsnet_jax.types import InputError, MaskStack, NoVentricleError, Scan, Segmentation, Spacing
+from acsnet_jax.types import (
+    InputError,
+    MaskStack,
+    NoVentricleError,
+    Scan,
+    Segmentation,
+    Spacing,
+    check_least,
+)
 
 _LOG = logging.getLogger(__name__)
 
@@ -81,10 +89,7 @@ class Inference(ScarRule):
             super().__post_init__()
         except InputError as error:
             raise InputError(f"inference.{error}") from error
-        for name, least in {"batch": 1, "max_change": 0, "shapes": 0, "shape_step": 0}.items():
-            given = getattr(self, name)
-            if given < least:
-                raise InputError(f"inference.{name} is {given}: give at least {least}")
+        check_least(self, "inference.", batch=1, max_change=0, shapes=0, shape_step=0)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -38,6 +38,23 @@ class InputError(ValueError):
         return "".join(one if one.isprintable() else " " for one in super().__str__())
 
 
+def check_least(settings: object, prefix: str, **least: int) -> None:
+    """Refuse settings below what makes sense.
+
+    Args:
+        settings: whose attributes are looked at.
+        prefix: of their names in the message, such as "correction.".
+        least: the smallest value of each attribute.
+
+    Raises:
+        InputError: an attribute is smaller, or not a number.
+    """
+    for name, bound in least.items():
+        given = getattr(settings, name)
+        if not given >= bound:
+            raise InputError(f"{prefix}{name} is {given}: give at least {bound}")
+
+
 def check_bool(*masks: Shaped[Array | np.ndarray, "..."]) -> None:
     """Refuse labels in the place of masks, of which operators on masks would make nonsense.
 

@@ -7,7 +7,6 @@ saw them. Arrays are ``[slices, height, width]``, apex first.
 """
 
 import dataclasses
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ from jaxtyping import Bool, Float, Float64
 from acsnet_jax.clinical.no_reflow import beside_scar
 from acsnet_jax.clinical.scar import Element, clean_enhancement
 from acsnet_jax.clinical.volumes import label_pieces, piece_volumes_ml, volume_ml
-from acsnet_jax.types import InputError, Spacing
+from acsnet_jax.types import InputError, Spacing, check_least
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,16 +47,11 @@ class ScarRule:
 
     def __post_init__(self) -> None:
         """Raises `InputError` for numbers that no rule can have."""
-        least = {"max_scar_components": 1}
-        shares = ("scar_threshold", "min_peak_probability", "min_scar_probability")
-        for field in dataclasses.fields(ScarRule):
-            given = getattr(self, field.name)
-            if isinstance(given, str):
-                continue
-            low, high = least.get(field.name, 0), 1 if field.name in shares else math.inf
-            if not low <= given <= high:
-                wanted = "0 to 1" if field.name in shares else f"at least {low}"
-                raise InputError(f"{field.name} is {given}: give {wanted}")
+        for name in ("scar_threshold", "min_peak_probability", "min_scar_probability"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} is {getattr(self, name)}: give 0 to 1")
+        check_least(self, "", erosions=0, max_scar_components=1, min_scar_mm2=0)
+        check_least(self, "", min_scar_ml=0, min_largest_scar_ml=0)
 
     @property
     def judges_patients(self) -> bool:

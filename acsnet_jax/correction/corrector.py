@@ -12,7 +12,7 @@ from jax.tree_util import Partial
 
 from acsnet_jax import anatomy, latent
 from acsnet_jax.correction.check import as_leaves
-from acsnet_jax.types import InputError, Population, Spacing
+from acsnet_jax.types import Population, Spacing, check_least
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +39,7 @@ class CorrectionOptions:
 
     def __post_init__(self) -> None:
         """Raises `InputError` for numbers that no search can have."""
-        for name, least in {"alphas": 2, "neighbours": 1, "refine": 1, "memory_mb": 0}.items():
-            given = getattr(self, name)
-            if given < least:
-                raise InputError(f"correction.{name} is {given}: give at least {least}")
+        check_least(self, "correction.", alphas=2, neighbours=1, refine=1, memory_mb=0)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ from acsnet_jax.preprocess.grid import make_grid, to_working
 from acsnet_jax.preprocess.stages import InputSpec
 from acsnet_jax.training.cohort import Cohort
 from acsnet_jax.training.datasets import mask_dataset
-from acsnet_jax.types import InputError, Label, Scan
+from acsnet_jax.types import InputError, Label, Scan, check_least
 
 _LOG = logging.getLogger(__name__)
 _BATCH = 256
@@ -62,9 +62,7 @@ class LatentOptions:
         """Refuse before hours of training what would be refused after them."""
         if not 0 < self.coverage <= 1:
             raise InputError(f"config.latent.coverage is {self.coverage}: give a share in (0, 1]")
-        for name in ("components", "population", "batch"):
-            if getattr(self, name) < 1:
-                raise InputError(f"config.latent.{name} is {getattr(self, name)}: give at least 1")
+        check_least(self, "config.latent.", components=1, population=1, batch=1)
 
 
 @dataclasses.dataclass(frozen=True)

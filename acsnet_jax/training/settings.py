@@ -16,7 +16,7 @@ from acsnet_jax.training.augment import Augment
 from acsnet_jax.training.cohort import CohortOptions
 from acsnet_jax.training.optimiser import Course, adam, muon
 from acsnet_jax.training.steps import Task
-from acsnet_jax.types import InputError
+from acsnet_jax.types import InputError, check_least
 
 T = TypeVar("T")
 
@@ -61,13 +61,8 @@ class Optimisation:
 
     def __post_init__(self) -> None:
         """Raises `InputError` for numbers that no run can have."""
-        bounds = {"batch_size": 1, "checkpoint_every": 1, "picture_every": 0}
-        bounds["epochs"] = self._fewest_epochs
-        for name, least in bounds.items():
-            if getattr(self, name) < least:
-                raise InputError(
-                    f"optimisation.{name} is {getattr(self, name)}: give at least {least}"
-                )
+        least = {"batch_size": 1, "checkpoint_every": 1, "picture_every": 0}
+        check_least(self, "optimisation.", **least, epochs=self._fewest_epochs)
         if not 0 <= self.beta <= 1:
             raise InputError(f"optimisation.beta is {self.beta}: give 0 to 1")
         if self.learning_rate <= 0:
